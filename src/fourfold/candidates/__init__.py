@@ -1,0 +1,1 @@
+"""Sources: each proposes items for a viewer, with a score and a reason."""

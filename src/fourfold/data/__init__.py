@@ -1,0 +1,1 @@
+"""Readers that turn public data sets and users' own files into events."""

@@ -1,0 +1,63 @@
+"""The deployment: where and when the stages run. A TOML file, read and validated apart from the definition."""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pydantic
+from pydantic import ConfigDict, Field
+
+from fourfold.definition.errors import DefinitionError, from_pydantic
+from fourfold.definition.part import Name
+
+Mode = Literal["offline", "nearline", "online", "remote"]
+AVAILABLE: tuple[Mode, ...] = ("online",)
+
+
+class SurfaceDeployment(pydantic.BaseModel):
+    """How one surface is served.
+
+    `budget_ms` is what a request may take: sources that are not back by then are left out and named in the slate.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mode: Mode = "online"
+    budget_ms: Annotated[int, Field(ge=1, le=60_000)] = 1_000
+    log_impressions: bool = True
+
+    def __init__(self, **data: object) -> None:
+        super().__init__(**data)
+        if self.mode not in AVAILABLE:
+            raise DefinitionError("mode", f"{self.mode!r} is not built yet in this version", 'mode = "online"')
+
+
+class Deployment(pydantic.BaseModel):
+    """One home's deployment: a table per surface. A surface without a table is served with the defaults."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    surfaces: dict[Name, SurfaceDeployment] = {}
+
+    def of(self, surface: str) -> SurfaceDeployment:
+        """The deployment of one surface."""
+        return self.surfaces.get(surface, SurfaceDeployment())
+
+    @classmethod
+    def from_toml(cls, text: str, source: str = "deployment") -> "Deployment":
+        """Read and validate the text of a deployment file; `source` names it in errors."""
+        try:
+            return cls(surfaces=tomllib.loads(text))
+        except tomllib.TOMLDecodeError as error:
+            raise DefinitionError(source, f"not valid TOML: {error}", "tables such as [feed]") from None
+        except pydantic.ValidationError as error:
+            problem = error.errors()[0]
+            problem["loc"] = problem["loc"][1:]
+            raise from_pydantic(source, [problem]) from None
+        except DefinitionError as error:
+            raise DefinitionError(f"{source}.{error.field}", error.problem, error.write) from None
+
+    @classmethod
+    def from_file(cls, path: Path) -> "Deployment":
+        """The deployment at `path`, or the default one where no file is."""
+        return cls.from_toml(path.read_text(), str(path)) if path.exists() else cls()

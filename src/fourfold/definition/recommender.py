@@ -1,0 +1,331 @@
+"""The recommender: the whole definition of one surface, checked as a whole, serialised, hashed and compared."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import is_dataclass
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+import pydantic
+from pydantic import Field, TypeAdapter
+
+from fourfold.definition.entities import Action, Edge, Entity
+from fourfold.definition.errors import DefinitionError, from_pydantic
+from fourfold.definition.features import Age, AttributeValue, Count, Feature, Rate, check_key
+from fourfold.definition.models import DotProduct, Ranker, TwoTower
+from fourfold.definition.part import Duration, Name, Positive, milliseconds, part
+from fourfold.definition.stages import (
+    Blocked,
+    EmbeddingRetrieval,
+    Excluded,
+    Expired,
+    Filter,
+    Hidden,
+    InNetwork,
+    Linked,
+    Seen,
+    Slate,
+    Source,
+    Trending,
+    TwoHop,
+)
+
+TRAINED_FIELDS = (
+    "surface",
+    "viewer",
+    "item",
+    "edges",
+    "actions",
+    "attribution",
+    "history",
+    "features",
+    "retrieval",
+    "ranker",
+)
+"""The fields that a model's weights depend on. The others (sources, filters, utilities, slate) may change without training."""
+
+
+@part
+class History:
+    """How much of a viewer's past a ranker reads.
+
+    The window holds between ``impressions - block`` and `impressions` entries: its start moves by whole blocks and is a
+    function of the number of entries alone, so that a cached history stays exact between two moves.
+    """
+
+    impressions: Positive = 200
+    block: Positive = 50
+
+    def __post_init__(self) -> None:
+        if self.block >= self.impressions:
+            raise DefinitionError(
+                "block", f"{self.block} leaves no history of {self.impressions}", f"less than {self.impressions}"
+            )
+
+    def start(self, count: int) -> int:
+        """Index of the first entry in the window of a viewer with `count` entries."""
+        excess = count - self.impressions
+        return 0 if excess <= 0 else -(-excess // self.block) * self.block
+
+
+@part
+class Recommender:
+    """The definition of one surface. Pure data, no I/O; everything that runs is made from it.
+
+    Parameters
+    ----------
+    surface : str
+        The place where slates are shown; events carry it.
+    viewer, item : Entity
+        Who the slate is for and what can be in it. In an edge-building surface they are the same entity.
+    actions : tuple of Action
+        What viewers do; together with their utilities they define what a good slate is.
+    edges : tuple of Edge
+        The kinds of link that sources and filters read.
+    features : tuple of Feature
+        What rankers know of a viewer, an item or a pair at a point in time, beside attributes and text.
+    history : History
+        How many past impressions rankers read.
+    attribution : str
+        How long after an impression an action still counts as its outcome.
+    sources, filters, early_ranker, ranker, selector
+        The stages of a request. Without a ranker, and until one is trained, sources decide the order.
+    retrieval : TwoTower, optional
+        The model behind `EmbeddingRetrieval` and the early ranker.
+
+    Raises
+    ------
+    DefinitionError
+        If a part is wrong or two parts do not fit together; it names the field and what to write.
+    """
+
+    surface: Name
+    viewer: Entity
+    item: Entity
+    actions: tuple[Action, ...] = ()
+    edges: tuple[Edge, ...] = ()
+    features: tuple[Feature, ...] = ()
+    history: History = History()
+    attribution: Duration = "1d"
+    sources: Annotated[tuple[Source, ...], Field(min_length=1)] = (Trending(),)
+    filters: tuple[Filter, ...] = (Seen(), Expired(), Excluded())
+    retrieval: TwoTower | None = None
+    early_ranker: DotProduct | None = None
+    ranker: Ranker | None = None
+    selector: Slate = Slate()
+    version: Literal[1] = 1
+
+    def __post_init__(self) -> None:
+        for check in (_check_entities, _check_names, _check_edges, _check_features, _check_stages):
+            check(self)
+
+    @property
+    def entities(self) -> tuple[Entity, ...]:
+        """Viewer and item, once each."""
+        return (self.viewer,) if self.viewer.name == self.item.name else (self.viewer, self.item)
+
+    @cached_property
+    def positive(self) -> tuple[str, ...]:
+        """Names of the actions with a positive utility."""
+        return tuple(action.name for action in self.actions if action.utility > 0)
+
+    def action(self, name: str) -> Action | None:
+        """The action of that name, or None."""
+        return next((action for action in self.actions if action.name == name), None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The definition as plain data (dicts, lists, strings and numbers)."""
+        data: dict[str, Any] = _adapter().dump_python(self, mode="json")
+        return data
+
+    def to_json(self) -> str:
+        """The definition as canonical JSON: equal definitions give equal text."""
+        return json.dumps(self.to_dict(), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+    @classmethod
+    def from_dict(cls, data: Any) -> "Recommender":
+        """Build a definition from plain data, such as a parsed JSON file."""
+        try:
+            return _adapter().validate_python(data)
+        except pydantic.ValidationError as error:
+            raise from_pydantic("Recommender", error.errors()) from None
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "Recommender":
+        """Build a definition from JSON."""
+        try:
+            data = json.loads(text)
+        except ValueError as error:
+            raise DefinitionError(
+                "Recommender", f"not valid JSON: {error}", "what `Recommender.to_json` gives"
+            ) from None
+        return cls.from_dict(data)
+
+    @cached_property
+    def hash(self) -> str:
+        """Twelve hexadecimal digits that name this definition."""
+        return _digest(self.to_dict())
+
+    @cached_property
+    def trained_hash(self) -> str:
+        """The same over `TRAINED_FIELDS` alone: a model serves any definition that agrees with it in these."""
+        return _digest(self.trained_parts())
+
+    def trained_parts(self) -> dict[str, Any]:
+        """What a model's weights depend on, as plain data: `TRAINED_FIELDS`, without the utilities of actions."""
+        data = {name: value for name, value in self.to_dict().items() if name in TRAINED_FIELDS}
+        data["actions"] = [{**action, "utility": action["utility"] > 0} for action in data["actions"]]
+        return data
+
+
+def difference(old: Any, new: Any, path: str = "") -> list[str]:
+    """What changed between two definitions as plain data, a line each: ``features[2].window: "7d" -> "1d"``."""
+    return list(_differences(old, new, path))
+
+
+def _differences(old: Any, new: Any, path: str) -> Iterator[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in [*old, *(key for key in new if key not in old)]:
+            yield from _differences(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))
+    elif isinstance(old, list) and isinstance(new, list):
+        for index in range(max(len(old), len(new))):
+            before, after = (side[index] if index < len(side) else None for side in (old, new))
+            yield from _differences(before, after, f"{path}[{index}]")
+    elif old != new:
+        yield f"{path}: {json.dumps(old)} -> {json.dumps(new)}"
+
+
+def _adapter() -> TypeAdapter[Recommender]:
+    return TypeAdapter(Recommender)
+
+
+def _digest(data: Any) -> str:
+    text = json.dumps(data, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _check_entities(definition: Recommender) -> None:
+    if definition.viewer.name == definition.item.name and definition.viewer != definition.item:
+        raise DefinitionError(
+            "item", f"two different entities are named {definition.item.name!r}", "one entity for both, or two names"
+        )
+
+
+def _check_names(definition: Recommender) -> None:
+    for field in ("actions", "edges", "features"):
+        names = [thing.name for thing in getattr(definition, field)]
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                raise DefinitionError(f"{field}[{index}].name", f"{name!r} is declared twice", "another name")
+    for index, action in enumerate(definition.actions):
+        if action.name == "impression":
+            raise DefinitionError(f"actions[{index}].name", "'impression' is an event of its own", "another name")
+    milliseconds(definition.attribution)
+
+
+def _check_edges(definition: Recommender) -> None:
+    types = [entity.name for entity in definition.entities]
+    for index, edge in enumerate(definition.edges):
+        for field in ("source", "target"):
+            if getattr(edge, field) not in types:
+                raise DefinitionError(
+                    f"edges[{index}].{field}", f"no entity is named {getattr(edge, field)!r}", _one_of(types)
+                )
+        if edge.mutual and edge.source != edge.target:
+            raise DefinitionError(f"edges[{index}].mutual", "an edge between two types has a direction", "mutual=False")
+
+
+def _check_features(definition: Recommender) -> None:
+    actions = [action.name for action in definition.actions]
+    for index, feature in enumerate(definition.features):
+        field = f"features[{index}]({feature.name})"
+        match feature:
+            case AttributeValue():
+                _check_attribute(
+                    f"{field}.attribute", getattr(definition, feature.of), feature.attribute, ("number", "moment")
+                )
+            case Count():
+                _check_by(definition, f"{field}.by", feature.by)
+                if feature.event not in [*actions, "impression"]:
+                    raise DefinitionError(
+                        f"{field}.event", f"no action is named {feature.event!r}", _one_of(["impression", *actions])
+                    )
+            case Rate():
+                _check_by(definition, f"{field}.by", feature.by)
+                if feature.action not in actions:
+                    raise DefinitionError(f"{field}.action", f"no action is named {feature.action!r}", _one_of(actions))
+            case Age():
+                pass
+
+
+def _check_by(definition: Recommender, field: str, by: tuple[str, ...]) -> None:
+    check_key(field, by)
+    for key in by:
+        side, _, attribute = key.partition(".")
+        if attribute:
+            entity = definition.viewer if side == "viewer" else definition.item
+            _check_attribute(field, entity, attribute, ("category",))
+            if entity.many(attribute):
+                raise DefinitionError(field, f"{attribute!r} holds many values", "an attribute with one value")
+
+
+def _check_attribute(field: str, entity: Entity, name: str, kinds: tuple[str, ...]) -> None:
+    fitting = [attribute.name for attribute in entity.attributes if attribute.kind in kinds]
+    if name not in fitting:
+        raise DefinitionError(
+            field, f"{entity.name!r} has no {' or '.join(kinds)} attribute {name!r}", _one_of(fitting)
+        )
+
+
+def _check_stages(definition: Recommender) -> None:
+    edges = [edge.name for edge in definition.edges]
+    actions = [action.name for action in definition.actions]
+    for field, stages in (("sources", definition.sources), ("filters", definition.filters)):
+        for index, stage in enumerate(stages):
+            where = f"{field}[{index}]({stage.kind})"
+            edge = getattr(stage, "edge", None)
+            if edge is not None and edge not in edges:
+                raise DefinitionError(
+                    f"{where}.edge", f"no edge is named {edge!r}", _one_of(edges) + ", or declare it under edges"
+                )
+            if isinstance(stage, Hidden):
+                for action in stage.actions:
+                    if action not in actions:
+                        raise DefinitionError(f"{where}.actions", f"no action is named {action!r}", _one_of(actions))
+            _check_stage_types(definition, where, stage)
+            if stage.kind in [other.kind for other in stages[:index]] and is_dataclass(stage):
+                raise DefinitionError(where, "is there twice", "it once")
+    if any(isinstance(source, EmbeddingRetrieval) for source in definition.sources) and definition.retrieval is None:
+        raise DefinitionError("retrieval", "embedding_retrieval needs a retrieval model", "retrieval=TwoTower()")
+    if definition.early_ranker is not None and definition.retrieval is None:
+        raise DefinitionError("retrieval", "dot_product needs a retrieval model", "retrieval=TwoTower()")
+    if (definition.ranker or definition.retrieval) and not definition.positive:
+        raise DefinitionError("actions", "models need an action with a positive utility", 'Action("click").worth(1)')
+    if definition.selector.per_author is not None and definition.item.owner is None:
+        raise DefinitionError(
+            "selector.per_author",
+            f"{definition.item.name!r} names no owner",
+            "owner=... in the entity, or per_author=None",
+        )
+
+
+def _check_stage_types(definition: Recommender, where: str, stage: Source | Filter) -> None:
+    edge = next((edge for edge in definition.edges if edge.name == getattr(stage, "edge", None)), None)
+    viewer, item = definition.viewer.name, definition.item.name
+    if isinstance(stage, TwoHop | Linked | Trending) and edge is not None and edge.target != item:
+        raise DefinitionError(
+            f"{where}.edge", f"{edge.name!r} leads to {edge.target!r}, not to items", f"an edge to {item!r}"
+        )
+    if isinstance(stage, TwoHop | Blocked) and edge is not None and edge.source != edge.target:
+        raise DefinitionError(
+            f"{where}.edge", f"{edge.name!r} joins two types", f"an edge from {viewer!r} to {viewer!r}"
+        )
+    if isinstance(stage, InNetwork | TwoHop | Linked | Blocked) and edge is not None and edge.source != viewer:
+        raise DefinitionError(
+            f"{where}.edge", f"{edge.name!r} starts at {edge.source!r}, not at viewers", f"an edge from {viewer!r}"
+        )
+
+
+def _one_of(names: list[str]) -> str:
+    return "one of: " + ", ".join(map(repr, names)) if names else "declare one first"

@@ -1,0 +1,126 @@
+"""The stages of a request, as data: sources, filters and the selector. Their code lives in `candidates` and `pipeline`."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from fourfold.definition.part import Duration, Name, Positive, part
+
+
+@part
+class Trending:
+    """Items with the most recent positive actions, or new edges towards them, each worth half after `half_life`."""
+
+    keep: Positive = 200
+    half_life: Duration = "2d"
+    edge: Name | None = None
+    kind: Literal["trending"] = "trending"
+
+
+@part
+class InNetwork:
+    """Items that the viewer's neighbours over `edge` recently made, or acted on with positive utility."""
+
+    keep: Positive = 200
+    edge: Name = "follows"
+    kind: Literal["in_network"] = "in_network"
+
+
+@part
+class TwoHop:
+    """Neighbours of neighbours over `edge`, most common neighbours first, each damped by its degree (Adamic-Adar)."""
+
+    keep: Positive = 400
+    edge: Name = "follows"
+    kind: Literal["two_hop"] = "two_hop"
+
+
+@part
+class EmbeddingRetrieval:
+    """Items nearest to the viewer in the retrieval model's space: works from text alone for new members and items."""
+
+    keep: Positive = 400
+    kind: Literal["embedding_retrieval"] = "embedding_retrieval"
+
+
+@part
+class ItemToItem:
+    """Items that the same members liked as the viewer's `recent` last positive ones (cosine of co-occurrence)."""
+
+    keep: Positive = 200
+    recent: Positive = 20
+    kind: Literal["item_to_item"] = "item_to_item"
+
+
+Source = Annotated[
+    Trending | InNetwork | TwoHop | EmbeddingRetrieval | ItemToItem,
+    Field(discriminator="kind"),
+]
+
+
+@part
+class Seen:
+    """Drop items that the viewer had an impression of, within the last `within` or ever."""
+
+    within: Duration | None = None
+    kind: Literal["seen"] = "seen"
+
+
+@part
+class Expired:
+    """Drop items older than their entity's lifetime."""
+
+    kind: Literal["expired"] = "expired"
+
+
+@part
+class Hidden:
+    """Drop items on which the viewer did one of these actions, such as hide or report."""
+
+    actions: Annotated[tuple[Name, ...], Field(min_length=1)] = ("hide",)
+    kind: Literal["hidden"] = "hidden"
+
+
+@part
+class Own:
+    """Drop the viewer's own items, and the viewer."""
+
+    kind: Literal["own"] = "own"
+
+
+@part
+class Blocked:
+    """Drop items of, or which are, members with a block edge to or from the viewer."""
+
+    edge: Name = "blocks"
+    kind: Literal["blocked"] = "blocked"
+
+
+@part
+class Linked:
+    """Drop members whom an edge already links to the viewer: nobody is recommended to follow whom they follow."""
+
+    edge: Name = "follows"
+    kind: Literal["linked"] = "linked"
+
+
+@part
+class Excluded:
+    """Drop the items on the request's exclusion list."""
+
+    kind: Literal["excluded"] = "excluded"
+
+
+Filter = Annotated[
+    Seen | Expired | Hidden | Own | Blocked | Linked | Excluded,
+    Field(discriminator="kind"),
+]
+
+
+@part
+class Slate:
+    """The selector: how many items a slate has, and how many of one author at most."""
+
+    size: Positive = 20
+    per_author: Positive | None = None
+    kind: Literal["slate"] = "slate"

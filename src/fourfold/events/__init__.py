@@ -1,0 +1,1 @@
+"""Events and the durable log that holds them."""

@@ -1,0 +1,1 @@
+"""The runtimes over the one pipeline."""

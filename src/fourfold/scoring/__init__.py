@@ -1,0 +1,1 @@
+"""The scoring engine: one history encoded once, many candidates scored against it."""

@@ -1,0 +1,1 @@
+"""Where state lies: transactional key-value stores, each passing one conformance suite."""

@@ -1,0 +1,1 @@
+"""Point-in-time examples, packed loading, the trainer, the registry and evaluation."""
