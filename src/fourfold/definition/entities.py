@@ -66,6 +66,8 @@ class Entity:
         The moment attribute that says when it was made; without it the first upsert counts.
     lifetime : str, optional
         How long after its creation it may be shown, such as ``"30d"``; `Expired` reads it.
+    buckets : int
+        Into how many buckets ids are hashed for the models' embedding tables.
     """
 
     name: Name
@@ -74,6 +76,7 @@ class Entity:
     owner: str | None = None
     created: str | None = None
     lifetime: Duration | None = None
+    buckets: Positive = 32768
 
     def __post_init__(self) -> None:
         names = [attribute.name for attribute in self.attributes]
@@ -85,9 +88,7 @@ class Entity:
             fitting = [attribute.name for attribute in self.attributes if attribute.kind == kind]
             if wanted is not None and wanted not in fitting:
                 known = ", ".join(map(repr, fitting)) or f"none yet: add a {kind} attribute"
-                raise DefinitionError(
-                    field, f"{wanted!r} is not a {kind} attribute of {self.name!r}", f"one of: {known}"
-                )
+                raise DefinitionError(field, f"{wanted!r} is not a {kind} attribute of {self.name!r}", f"one of: {known}")
         if self.owner is not None and self.many(self.owner):
             raise DefinitionError("owner", f"{self.owner!r} holds many values", "an attribute with one value")
 

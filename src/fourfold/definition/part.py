@@ -32,9 +32,7 @@ def _duration(value: str) -> str:
 
 def _name(value: str) -> str:
     if not _NAME.fullmatch(value):
-        raise DefinitionError(
-            "", f"{value!r} is not a name", "lower-case letters, digits and underscores, letter first"
-        )
+        raise DefinitionError("", f"{value!r} is not a name", "lower-case letters, digits and underscores, letter first")
     return value
 
 

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import is_dataclass
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import pydantic
 from pydantic import Field, TypeAdapter
@@ -30,6 +30,8 @@ from fourfold.definition.stages import (
     Trending,
     TwoHop,
 )
+
+T = TypeVar("T", bound=Any)
 
 TRAINED_FIELDS = (
     "surface",
@@ -63,10 +65,11 @@ class History:
                 "block", f"{self.block} leaves no history of {self.impressions}", f"less than {self.impressions}"
             )
 
-    def start(self, count: int) -> int:
-        """Index of the first entry in the window of a viewer with `count` entries."""
+    def start(self, count: T) -> T:
+        """Index of the first entry in the window of a viewer with `count` entries: a number, or an array of them."""
         excess = count - self.impressions
-        return 0 if excess <= 0 else -(-excess // self.block) * self.block
+        start: T = (excess > 0) * (-(-excess // self.block) * self.block)
+        return start
 
 
 @part
@@ -157,9 +160,7 @@ class Recommender:
         try:
             data = json.loads(text)
         except ValueError as error:
-            raise DefinitionError(
-                "Recommender", f"not valid JSON: {error}", "what `Recommender.to_json` gives"
-            ) from None
+            raise DefinitionError("Recommender", f"not valid JSON: {error}", "what `Recommender.to_json` gives") from None
         return cls.from_dict(data)
 
     @cached_property
@@ -229,9 +230,7 @@ def _check_edges(definition: Recommender) -> None:
     for index, edge in enumerate(definition.edges):
         for field in ("source", "target"):
             if getattr(edge, field) not in types:
-                raise DefinitionError(
-                    f"edges[{index}].{field}", f"no entity is named {getattr(edge, field)!r}", _one_of(types)
-                )
+                raise DefinitionError(f"edges[{index}].{field}", f"no entity is named {getattr(edge, field)!r}", _one_of(types))
         if edge.mutual and edge.source != edge.target:
             raise DefinitionError(f"edges[{index}].mutual", "an edge between two types has a direction", "mutual=False")
 
@@ -242,9 +241,7 @@ def _check_features(definition: Recommender) -> None:
         field = f"features[{index}]({feature.name})"
         match feature:
             case AttributeValue():
-                _check_attribute(
-                    f"{field}.attribute", getattr(definition, feature.of), feature.attribute, ("number", "moment")
-                )
+                _check_attribute(f"{field}.attribute", getattr(definition, feature.of), feature.attribute, ("number", "moment"))
             case Count():
                 _check_by(definition, f"{field}.by", feature.by)
                 if feature.event not in [*actions, "impression"]:
@@ -273,9 +270,7 @@ def _check_by(definition: Recommender, field: str, by: tuple[str, ...]) -> None:
 def _check_attribute(field: str, entity: Entity, name: str, kinds: tuple[str, ...]) -> None:
     fitting = [attribute.name for attribute in entity.attributes if attribute.kind in kinds]
     if name not in fitting:
-        raise DefinitionError(
-            field, f"{entity.name!r} has no {' or '.join(kinds)} attribute {name!r}", _one_of(fitting)
-        )
+        raise DefinitionError(field, f"{entity.name!r} has no {' or '.join(kinds)} attribute {name!r}", _one_of(fitting))
 
 
 def _check_stages(definition: Recommender) -> None:
@@ -314,13 +309,9 @@ def _check_stage_types(definition: Recommender, where: str, stage: Source | Filt
     edge = next((edge for edge in definition.edges if edge.name == getattr(stage, "edge", None)), None)
     viewer, item = definition.viewer.name, definition.item.name
     if isinstance(stage, TwoHop | Linked | Trending) and edge is not None and edge.target != item:
-        raise DefinitionError(
-            f"{where}.edge", f"{edge.name!r} leads to {edge.target!r}, not to items", f"an edge to {item!r}"
-        )
+        raise DefinitionError(f"{where}.edge", f"{edge.name!r} leads to {edge.target!r}, not to items", f"an edge to {item!r}")
     if isinstance(stage, TwoHop | Blocked) and edge is not None and edge.source != edge.target:
-        raise DefinitionError(
-            f"{where}.edge", f"{edge.name!r} joins two types", f"an edge from {viewer!r} to {viewer!r}"
-        )
+        raise DefinitionError(f"{where}.edge", f"{edge.name!r} joins two types", f"an edge from {viewer!r} to {viewer!r}")
     if isinstance(stage, InNetwork | TwoHop | Linked | Blocked) and edge is not None and edge.source != viewer:
         raise DefinitionError(
             f"{where}.edge", f"{edge.name!r} starts at {edge.source!r}, not at viewers", f"an edge from {viewer!r}"

@@ -69,7 +69,7 @@ class History(Rows):
     """
 
     actions: Floats  # (T, A), 1 where the viewer did it
-    seen: Counts  # (T,), how many entries of the window were there at the entry's request; never decreasing
+    seen: Counts  # (T,), how many entries of the window were there at the entry's request; at most its own index
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,297 @@
+"""The state of one recommender, built from its events in any order of arrival.
+
+`State.apply` takes the batches of the log: a repeat changes nothing, a late event counts from its own time on, and the state
+depends on the set of events alone. `State.view` gives an immutable `View` to ask.
+"""
+
+import threading
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fourfold.definition import Count, Entity, Rate, Recommender
+from fourfold.events.types import EventKind, Value, decode_attributes
+from fourfold.features.names import Names, hash64
+from fourfold.features.table import Column, Float, Int, Table
+from fourfold.features.view import SEPARATOR, View
+
+CounterKey = tuple[tuple[str, ...], str]
+
+
+class State:
+    """All that one recommender knows, as time-indexed tables.
+
+    Tables, by name (key; columns beside ``tie``):
+
+    ==============================  ==================================================
+    ``event``                       64-bit hash of the event id, as two halves
+    ``upsert/ENTITY``               entity row
+    ``delete/ENTITY``               entity row
+    ``mention/ENTITY``              entity row, first event that names it
+    ``attribute/ENTITY/NAME``       entity row; value
+    ``edge/KIND/out``, ``.../in``   row at this end; other, added
+    ``impression``                  viewer; item, request
+    ``action``                      viewer; item, name
+    ``recent``                      0; item, viewer, name: actions by time
+    ``count/EVENT/KEY``             feature key
+    ==============================  ==================================================
+    """
+
+    def __init__(self, definition: Recommender) -> None:
+        self.definition = definition
+        self.ignored: Counter[str] = Counter()
+        self._tables: dict[str, Table] = {}
+        self._names: dict[str, Names] = {name: Names() for name in _name_spaces(definition)}
+        self._offset = 0
+        self._lock = threading.Lock()
+        self._counters = counters(definition)
+
+    @property
+    def offset(self) -> int:
+        """The log offset up to which events are applied."""
+        return self._offset
+
+    def view(self) -> View:
+        """The state as it is now; later events do not change it."""
+        with self._lock:
+            sizes = {name: len(names) for name, names in self._names.items()}
+            return View(self.definition, MappingProxyType(dict(self._tables)), self._names, self._offset, sizes)
+
+    def apply(self, batch: pa.RecordBatch, offset: int | None = None) -> int:
+        """Take the events of a batch and return how many were new; `offset` is the log offset after it."""
+        with self._lock:
+            fresh = self._unseen(self._relevant(batch))
+            if fresh.num_rows:
+                ties = hash64(fresh["id"].to_pylist())
+                late = self._take_entities(fresh, ties)
+                self._take_edges(fresh, ties)
+                self._take_impressions_and_actions(fresh, ties)
+                self._rekey(late)
+            if offset is not None:
+                self._offset = offset
+            return int(fresh.num_rows)
+
+    def restore(self, tables: Mapping[str, Table], names: Mapping[str, Iterable[str]], offset: int) -> None:
+        """Replace everything by what was saved (see `fourfold.features.snapshot`)."""
+        with self._lock:
+            self._tables = dict(tables)
+            self._names |= {space: Names(texts) for space, texts in names.items()}
+            self._offset = offset
+
+    def _relevant(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """The events that this definition speaks of; the others are counted in `ignored`."""
+        definition = self.definition
+        kind, surface, name = batch["kind"], batch["surface"], batch["name"]
+        here = pc.fill_null(pc.equal(surface, definition.surface), False)
+        masks = {
+            EventKind.IMPRESSION: here,
+            EventKind.ACTION: pc.and_(here, _one_of(name, [action.name for action in definition.actions])),
+            EventKind.ENTITY_UPSERT: _one_of(name, [entity.name for entity in definition.entities]),
+            EventKind.ENTITY_DELETE: _one_of(name, [entity.name for entity in definition.entities]),
+            EventKind.EDGE_ADDED: _one_of(name, [edge.name for edge in definition.edges]),
+            EventKind.EDGE_REMOVED: _one_of(name, [edge.name for edge in definition.edges]),
+        }
+        keep = pa.array(np.zeros(batch.num_rows, bool))
+        for value, mask in masks.items():
+            keep = pc.or_(keep, pc.and_(pc.equal(kind, int(value)), mask))
+        dropped = pc.value_counts(kind.filter(pc.invert(keep))).to_pylist()
+        self.ignored.update(
+            {f"{EventKind(row['values']).name.lower()} of another definition": row["counts"] for row in dropped}
+        )
+        return batch.filter(keep)
+
+    def _unseen(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """The events whose id is new, each once."""
+        hashes = hash64(batch["id"].to_pylist())
+        high, low = (hashes >> np.uint64(32)).astype(np.int64), (hashes & np.uint64(0xFFFFFFFF)).astype(np.int64)
+        new = self._table("event").count(high, low, low + 1) == 0
+        first = np.zeros(len(hashes), bool)
+        first[np.unique(hashes, return_index=True)[1]] = True
+        new &= first
+        self._add("event", high[new], low[new], {"tie": np.zeros(int(new.sum()), np.uint64)})
+        return batch.filter(pa.array(new))
+
+    def _take_entities(self, batch: pa.RecordBatch, ties: Column) -> dict[str, int]:
+        """Upserts and deletes; returns, per entity type, the earliest time from which keys may have changed."""
+        changed: dict[str, int] = {}
+        for entity in self.definition.entities:
+            for kind, table in ((EventKind.ENTITY_UPSERT, "upsert"), (EventKind.ENTITY_DELETE, "delete")):
+                mask = _mask(batch, kind) & _equals(batch["name"], entity.name)
+                if not mask.any():
+                    continue
+                rows = self._names[f"entity/{entity.name}"].add_column(batch["subject"].filter(pa.array(mask)))
+                times, tie = _times(batch)[mask], ties[mask]
+                self._add(f"{table}/{entity.name}", rows, times, {"tie": tie})
+                changed[entity.name] = min(int(times.min()), changed.get(entity.name, int(times.min())))
+                if kind is EventKind.ENTITY_UPSERT:
+                    encoded = batch["attributes"].filter(pa.array(mask)).to_pylist()
+                    self._take_attributes(entity, rows, times, tie, [decode_attributes(data) for data in encoded])
+        return changed
+
+    def _take_attributes(self, entity: Entity, rows: Int, times: Int, ties: Column, given: list[dict[str, Value]]) -> None:
+        for attribute in entity.attributes:
+            has = np.fromiter((attribute.name in values for values in given), bool, len(given))
+            if has.any():
+                raw = [values[attribute.name] for values in given if attribute.name in values]
+                columns = {"value": self._encoded(entity, attribute, raw), "tie": ties[has]}
+                self._add(f"attribute/{entity.name}/{attribute.name}", rows[has], times[has], columns)
+
+    def _encoded(self, entity: Entity, attribute: Any, raw: list[Value]) -> Float:
+        """Attribute values as numbers: strings by their code; null, and what does not fit the declaration, as NaN."""
+        if attribute.kind in ("number", "moment"):
+            fits = [isinstance(value, int | float) and not isinstance(value, bool) for value in raw]
+            values = [float(value) if ok else np.nan for value, ok in zip(raw, fits, strict=True)]  # type: ignore[arg-type]
+        else:
+            names = self._names[f"value/{entity.name}/{attribute.name}"]
+            fits = [value is not None and (attribute.kind == "category" or isinstance(value, str)) for value in raw]
+            values = [names.add(_joined(value)) if ok else np.nan for value, ok in zip(raw, fits, strict=True)]
+        wrong = sum(not ok and value is not None for value, ok in zip(raw, fits, strict=True))
+        if wrong:
+            self.ignored[f"value that is no {attribute.kind} in {entity.name}.{attribute.name}"] += wrong
+        return np.array(values, np.float64)
+
+    def _take_edges(self, batch: pa.RecordBatch, ties: Column) -> None:
+        added, removed = _mask(batch, EventKind.EDGE_ADDED), _mask(batch, EventKind.EDGE_REMOVED)
+        if not (added | removed).any():
+            return
+        for edge in self.definition.edges:
+            mask = (added | removed) & _equals(batch["name"], edge.name)
+            picked, times, tie, on = (
+                batch.filter(pa.array(mask)),
+                _times(batch)[mask],
+                ties[mask],
+                added[mask].astype(np.int8),
+            )
+            sources = self._named(edge.source, picked["subject"], times, tie)
+            targets = self._named(edge.target, picked["object"], times, tie)
+            columns = {"added": on, "tie": tie}
+            for side, near, far in (("out", sources, targets), ("in", targets, sources)):
+                self._add(f"edge/{edge.name}/{side}", near, times, columns | {"other": far})
+                if edge.mutual:
+                    self._add(f"edge/{edge.name}/{side}", far, times, columns | {"other": near})
+
+    def _take_impressions_and_actions(self, batch: pa.RecordBatch, ties: Column) -> None:
+        mask = _mask(batch, EventKind.IMPRESSION) | _mask(batch, EventKind.ACTION)
+        if not mask.any():
+            return
+        events, times, tie = batch.filter(pa.array(mask)), _times(batch)[mask], ties[mask]
+        viewers = self._named(self.definition.viewer.name, events["subject"], times, tie)
+        items = self._named(self.definition.item.name, events["object"], times, tie)
+        shown = _mask(events, EventKind.IMPRESSION)
+        requests = _request_hashes(events["request"])
+        names = self._names["action"].add_column(events["name"])
+        columns = {"item": items, "tie": tie}
+        self._add("impression", viewers[shown], times[shown], _at({**columns, "request": requests}, shown))
+        self._add("action", viewers[~shown], times[~shown], _at({**columns, "name": names}, ~shown))
+        recent = {**columns, "viewer": viewers, "name": names}
+        self._add("recent", np.zeros(int((~shown).sum()), np.int64), times[~shown], _at(recent, ~shown))
+        for spec in self._counters:
+            chosen = shown if spec[1] == "impression" else ~shown & (names == self._names["action"].find(spec[1]))
+            self._count(spec, viewers[chosen], items[chosen], times[chosen], tie[chosen])
+
+    def _count(self, spec: CounterKey, viewers: Int, items: Int, times: Int, ties: Column) -> None:
+        keys = self._peek().keys(spec[0], viewers, items, times + 1)
+        known = keys >= 0
+        self._add(counter_table(spec), keys[known], times[known], {"tie": ties[known]})
+
+    def _rekey(self, changed: Mapping[str, int]) -> None:
+        """Count again what is keyed by an attribute that a late upsert or delete changed for events taken before."""
+        for spec in self._counters:
+            entities = {getattr(self.definition, part.partition(".")[0]).name for part in spec[0] if "." in part}
+            since = min((changed[name] for name in entities if name in changed), default=None)
+            if since is None or since > self._peek().newest_time:
+                continue
+            self._tables.pop(counter_table(spec), None)
+            table = self._table("impression" if spec[1] == "impression" else "action")
+            for run in table.runs:
+                rows = {"viewer": run.at.real.astype(np.int64), "time": run.at.imag.astype(np.int64), **run.columns}
+                if spec[1] != "impression":
+                    rows = _at(rows, rows["name"] == self._names["action"].find(spec[1]))
+                self._count(spec, rows["viewer"], rows["item"], rows["time"], rows["tie"])
+
+    def _named(self, entity: str, column: pa.Array, times: Int, ties: Column) -> Int:
+        """Rows of a column of ids; the first event that names one is remembered as its mention."""
+        rows = self._names[f"entity/{entity}"].add_column(column)
+        order = np.lexsort((times, rows))
+        first = order[np.unique(rows[order], return_index=True)[1]]
+        known = self._table(f"mention/{entity}").first_time(rows[first], np.zeros(len(first), np.int64), 1 << 52)
+        first = first[times[first] < known]
+        self._add(f"mention/{entity}", rows[first], times[first], {"tie": ties[first]})
+        return rows
+
+    def _peek(self) -> View:
+        return View(self.definition, self._tables, self._names)
+
+    def _table(self, name: str) -> Table:
+        return self._tables.get(name, Table())
+
+    def _add(self, name: str, keys: Int, times: Int, columns: Mapping[str, Column]) -> None:
+        if len(keys):
+            self._tables[name] = self._table(name).added(keys, times, columns)
+
+
+def counters(definition: Recommender) -> tuple[CounterKey, ...]:
+    """The distinct (key, event) pairs that the definition's features count."""
+    found: dict[CounterKey, None] = {}
+    for feature in definition.features:
+        if isinstance(feature, Count):
+            found[feature.by, feature.event] = None
+        elif isinstance(feature, Rate):
+            found[feature.by, "impression"] = found[feature.by, feature.action] = None
+    return tuple(found)
+
+
+def counter_table(spec: CounterKey) -> str:
+    """Name of the table that counts an event by a key."""
+    return f"count/{spec[1]}/{'+'.join(spec[0])}"
+
+
+def _name_spaces(definition: Recommender) -> list[str]:
+    entities = [f"entity/{entity.name}" for entity in definition.entities]
+    values = [
+        f"value/{entity.name}/{attribute.name}"
+        for entity in definition.entities
+        for attribute in entity.attributes
+        if attribute.kind in ("category", "text")
+    ]
+    return [*entities, *values, "action"]
+
+
+def _one_of(column: pa.Array, names: list[str]) -> pa.Array:
+    return pc.is_in(column, value_set=pa.array(names, pa.string()))
+
+
+def _mask(batch: pa.RecordBatch, kind: EventKind) -> Column:
+    mask: Column = batch["kind"].to_numpy() == int(kind)
+    return mask
+
+
+def _equals(column: pa.Array, name: str) -> Column:
+    mask: Column = pc.fill_null(pc.equal(column, name), False).to_numpy(zero_copy_only=False)
+    return mask
+
+
+def _times(batch: pa.RecordBatch) -> Int:
+    times: Int = batch["time"].to_numpy()
+    return times
+
+
+def _at(columns: Mapping[str, Column], mask: Column) -> dict[str, Column]:
+    return {name: column[mask] for name, column in columns.items()}
+
+
+def _request_hashes(column: pa.Array) -> Column:
+    """A 64-bit hash per request id; 0 where there is none."""
+    encoded = column.dictionary_encode()
+    hashes: Column = np.append(hash64(encoded.dictionary.to_pylist()), np.uint64(0))
+    found: Column = hashes[encoded.indices.fill_null(len(encoded.dictionary)).to_numpy(zero_copy_only=False)]
+    return found
+
+
+def _joined(value: Value) -> str:
+    return SEPARATOR.join(value) if isinstance(value, list) else str(value)
