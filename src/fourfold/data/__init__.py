@@ -1,1 +1,1 @@
-"""Readers that turn public data sets and users' own files into events."""
+"""Readers of public data sets and of one's own files, their import, and a small generated world."""

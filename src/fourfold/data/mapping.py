@@ -1,0 +1,286 @@
+"""The mapping file: how one's own CSV, Parquet or JSON Lines files become events, checked before anything is read.
+
+An example::
+
+    name = "shop"
+    surface = "feed"
+
+    [[logs]]
+    files = ["views-*.csv"]
+    viewer = "user"
+    item = "product"
+    time = { column = "when", unit = "s" }            # or format = "iso", or a strptime format
+    actions = { click = "clicked", buy = { column = "amount", at_least = 0.01, value = "amount" } }
+
+    [[entities]]
+    type = "post"
+    file = "products.jsonl"
+    key = "product"
+    attributes = { title = { column = "name", kind = "text" }, brand = "brand" }
+
+    [[edges]]
+    kind = "follows"
+    file = "follows.parquet"
+    source = "from"
+    target = "to"
+
+Instead of `actions`, ``action = { column = "event", impression = "view" }`` reads the action's name from a column; without
+`impression`, every row is an impression too. Paths are relative to the data folder, and may hold wildcards.
+"""
+
+import tomllib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+import pydantic
+from pydantic import ConfigDict, Field
+
+from fourfold.data.columns import EARLIEST, LATEST, Unit
+from fourfold.data.entities import AttributeColumn, EdgeColumns, EntityColumns, Kind
+from fourfold.data.files import TextFormat, check_columns, columns_of, text_format
+from fourfold.data.interactions import ActionNames, ActionRule, InteractionColumns, TimeColumn
+from fourfold.data.reading import DataError
+from fourfold.data.tabular import EdgeFile, EntityFile, LogFile, TabularReader
+from fourfold.definition.errors import DefinitionError, from_pydantic
+from fourfold.definition.part import Name
+
+T = TypeVar("T", bound="_Files")
+
+FORMATS = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson")
+
+
+class _Table(pydantic.BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TimeMapping(_Table):
+    """Where a time is: numbers of a `unit`, or text of a `format`."""
+
+    column: str
+    unit: Unit = "s"
+    format: str | None = None
+
+    def described(self) -> TimeColumn:
+        """The same for the reader."""
+        return TimeColumn(column=self.column, unit=self.unit, format=self.format)
+
+
+class ActionMapping(_Table):
+    """When a row tells of an action: ``at_least <= column <= at_most``."""
+
+    column: str
+    at_least: float = 1.0
+    at_most: float = float("inf")
+    value: str | None = None
+
+
+class ActionNameMapping(_Table):
+    """A column that names the action; `names` renames, `impression` says which name is an impression."""
+
+    column: str
+    impression: str | None = None
+    value: str | None = None
+    names: dict[str, Name] = {}
+
+    def described(self) -> ActionNames:
+        """The same for the reader."""
+        return ActionNames(column=self.column, impression=self.impression, value=self.value, renamed=dict(self.names))
+
+
+class AttributeMapping(_Table):
+    """A column as an attribute."""
+
+    column: str
+    kind: Kind = "category"
+    split: Annotated[str, Field(min_length=1)] | None = None
+    unit: Unit = "s"
+    format: str | None = None
+
+
+class _Files(_Table):
+    file: str | None = None
+    files: tuple[str, ...] = ()
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+    encoding: str = "utf8"
+
+    def paths(self, folder: Path, key: str) -> list[Path]:
+        """The files meant, or an error that names the key and what the folder has."""
+        patterns = [*([self.file] if self.file else []), *self.files]
+        if not patterns:
+            raise DataError(f'{key}.file is missing; write file = "..." or files = ["..."]')
+        found = [path for pattern in patterns for path in sorted(folder.glob(pattern))]
+        for pattern in patterns:
+            if not any(folder.glob(pattern)):
+                there = ", ".join(sorted(path.name for path in folder.iterdir())) if folder.is_dir() else "no folder"
+                raise DataError(f"{key}.file: {pattern!r} is not in {folder}; there is: {there or 'nothing'}")
+        for path in found:
+            if path.suffix not in FORMATS:
+                raise DataError(f"{key}.file: {path.name} is of no known format; give a file of {', '.join(FORMATS)}")
+        return found
+
+    def columns(self) -> Iterator[tuple[str, str]]:
+        """The keys of this table that name columns, with the columns."""
+        raise NotImplementedError
+
+    def text(self, path: Path) -> TextFormat:
+        """How its text files are written."""
+        return TextFormat(delimiter=self.delimiter or text_format(path).delimiter, encoding=self.encoding)
+
+
+class LogMapping(_Files):
+    """A log of impressions and actions."""
+
+    viewer: str
+    item: str
+    time: TimeMapping
+    surface: Name | None = None
+    actions: dict[Name, str | ActionMapping] = {}
+    action: ActionNameMapping | None = None
+    id: str | None = None
+    request: str | None = None
+    position: str | None = None
+    viewers: Name | None = None
+
+    def columns(self) -> Iterator[tuple[str, str]]:
+        """The keys of this table that name columns, with the columns."""
+        yield from _named(self, ("viewer", "item", "id", "request", "position"))
+        yield "time.column", self.time.column
+        for name, rule in self.actions.items():
+            yield from [(f"actions.{name}", rule)] if isinstance(rule, str) else _inner(f"actions.{name}", rule)
+        if self.action is not None:
+            yield from _inner("action", self.action)
+
+    def described(self, surface: str) -> InteractionColumns:
+        """The same for the reader."""
+        rules = [(name, ActionMapping(column=r) if isinstance(r, str) else r) for name, r in self.actions.items()]
+        return InteractionColumns(
+            surface=self.surface or surface,
+            viewer=self.viewer,
+            item=self.item,
+            time=self.time.described(),
+            rules=tuple(ActionRule(name=name, **rule.model_dump()) for name, rule in rules),
+            names=self.action.described() if self.action else None,
+            id=self.id,
+            request=self.request,
+            position=self.position,
+        )
+
+
+class EntityMapping(_Files):
+    """A file of the entities of one type."""
+
+    type: Name
+    key: str
+    attributes: dict[Name, str | AttributeMapping] = {}
+
+    def columns(self) -> Iterator[tuple[str, str]]:
+        """The keys of this table that name columns, with the columns."""
+        yield "key", self.key
+        for name, attribute in self.attributes.items():
+            yield f"attributes.{name}", attribute if isinstance(attribute, str) else attribute.column
+
+    def described(self) -> EntityColumns:
+        """The same for the reader."""
+        columns = [(name, AttributeMapping(column=a) if isinstance(a, str) else a) for name, a in self.attributes.items()]
+        attributes = tuple(AttributeColumn(name=name, **attribute.model_dump()) for name, attribute in columns)
+        return EntityColumns(type=self.type, key=self.key, attributes=attributes)
+
+
+class EdgeMapping(_Files):
+    """A file of the edges of one kind."""
+
+    kind: Name
+    source: str
+    target: str
+    undirected: bool = False
+    time: TimeMapping | None = None
+    nodes: Name | None = None
+
+    def columns(self) -> Iterator[tuple[str, str]]:
+        """The keys of this table that name columns, with the columns."""
+        yield from _named(self, ("source", "target"))
+        if self.time is not None:
+            yield "time.column", self.time.column
+
+    def described(self) -> EdgeColumns:
+        """The same for the reader."""
+        time = self.time.described() if self.time else None
+        return EdgeColumns(kind=self.kind, source=self.source, target=self.target, undirected=self.undirected, time=time)
+
+
+class Mapping(_Table):
+    """A whole mapping file. `at` (milliseconds since 1970) is the time of everything where no file has times."""
+
+    name: Name
+    surface: Name = "feed"
+    at: Annotated[int, Field(ge=EARLIEST, le=LATEST)] | None = None
+    logs: tuple[LogMapping, ...] = ()
+    entities: tuple[EntityMapping, ...] = ()
+    edges: tuple[EdgeMapping, ...] = ()
+    version: Literal[1] = 1
+
+    @classmethod
+    def from_toml(cls, text: str, source: str = "mapping") -> "Mapping":
+        """Read and validate the text of a mapping file; `source` names it in errors.
+
+        Raises
+        ------
+        DefinitionError
+            If it is no TOML, or a key is missing, unknown or wrong; it names the key and what to write.
+        """
+        try:
+            return cls.model_validate(tomllib.loads(text))
+        except tomllib.TOMLDecodeError as error:
+            raise DefinitionError(source, f"not valid TOML: {error}", "tables such as [[logs]]") from None
+        except pydantic.ValidationError as error:
+            raise from_pydantic(source, error.errors()) from None
+
+    def reader(self, folder: Path) -> TabularReader:
+        """The reader of these files in `folder`.
+
+        Raises
+        ------
+        DataError
+            If a file is not there, or lacks a column; it names the key of the mapping and the columns the file has.
+        """
+        if not (self.logs or self.entities or self.edges):
+            raise DataError("the mapping names no files; write [[logs]], [[entities]] or [[edges]]")
+        return TabularReader(
+            name=self.name,
+            entities=[
+                EntityFile(path=path, columns=table.described(), text=table.text(path))
+                for table, path in _checked("entities", self.entities, folder)
+            ],
+            edges=[
+                EdgeFile(path=path, columns=table.described(), text=table.text(path), nodes=table.nodes)
+                for table, path in _checked("edges", self.edges, folder)
+            ],
+            logs=[
+                LogFile(path=path, columns=table.described(self.surface), text=table.text(path), viewers=table.viewers)
+                for table, path in _checked("logs", self.logs, folder)
+            ],
+            at=self.at,
+        )
+
+
+def _checked(kind: str, tables: Sequence[T], folder: Path) -> Iterator[tuple[T, Path]]:
+    """Each table with each of its files, once every column it names is known to be there."""
+    for index, table in enumerate(tables):
+        where = f"{kind}[{index}]"
+        for path in table.paths(folder, where):
+            has = columns_of(path, table.text(path))
+            for key, column in table.columns():
+                check_columns(path, [column], has, f"{where}.{key} of the mapping")
+            yield table, path
+
+
+def _inner(key: str, rule: ActionMapping | ActionNameMapping) -> Iterator[tuple[str, str]]:
+    return ((f"{key}.{name}", column) for name, column in _named(rule, ("column", "value")))
+
+
+def _named(table: pydantic.BaseModel, keys: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for key in keys:
+        value = getattr(table, key)
+        if value is not None:
+            yield key, value

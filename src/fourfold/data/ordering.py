@@ -1,0 +1,59 @@
+"""Events in event time, whatever the order of the file: an external merge sort, so that memory stays bounded."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from fourfold.data.reading import ReadBatch, joined, no_events
+from fourfold.events.types import SCHEMA
+
+RUN_EVENTS = 1_000_000
+
+
+def in_time_order(batches: Iterator[ReadBatch], *, run_events: int = RUN_EVENTS) -> Iterator[ReadBatch]:
+    """The same events sorted by time; ties keep their order. Rejected rows pass through as they come.
+
+    Runs of about `run_events` events are sorted in memory. Where there is more than one, they wait in a temporary folder.
+    """
+    with tempfile.TemporaryDirectory(prefix="fourfold-sort-") as folder:
+        runs: list[pa.Table] = []
+        pending: list[pa.RecordBatch] = []
+        for batch in batches:
+            if batch.rejected:
+                yield ReadBatch(events=no_events(), rejected=batch.rejected)
+            pending.append(batch.events)
+            if sum(map(len, pending)) >= run_events:
+                runs.append(_spilled(_sorted(pending), Path(folder) / f"{len(runs)}.arrow"))
+                pending = []
+        last = _sorted(pending)
+        yield from _merged([*runs, pa.Table.from_batches([last])], run_events) if runs else [ReadBatch(events=last)]
+
+
+def _sorted(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+    events = joined(batches)
+    times = events.column("time").to_numpy()
+    if np.all(times[1:] >= times[:-1]):
+        return events
+    return events.take(pa.array(np.argsort(times, kind="stable")))
+
+
+def _spilled(events: pa.RecordBatch, path: Path) -> pa.Table:
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
+        writer.write_batch(events)
+    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+
+
+def _merged(runs: Sequence[pa.Table], run_events: int) -> Iterator[ReadBatch]:
+    times = [run.column("time").to_numpy() for run in runs]
+    step = max(1, run_events // 100)
+    sample = np.sort(np.concatenate([column[::step] for column in times]))
+    bounds = np.unique(sample[:: max(1, run_events // step // 2)])[1:]
+    starts = [0] * len(runs)
+    for bound in [*bounds.tolist(), None]:
+        ends = [len(t) if bound is None else int(np.searchsorted(t, bound)) for t in times]
+        parts = [run.slice(a, b - a) for run, a, b in zip(runs, starts, ends, strict=True)]
+        starts = ends
+        yield ReadBatch(events=_sorted([batch for part in parts for batch in part.to_batches()]))
