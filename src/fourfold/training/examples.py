@@ -13,6 +13,7 @@ from fourfold.definition.part import milliseconds
 from fourfold.features.assembly import previous_times, rows
 from fourfold.features.encoding import Encoder
 from fourfold.features.inputs import Floats, Ids, Rows, Sequences
+from fourfold.features.positives import positive, recent_positive
 from fourfold.features.table import Int, pairs
 from fourfold.features.timeline import Timeline, timeline
 from fourfold.features.view import View
@@ -101,27 +102,6 @@ def retrieval_pairs(view: View, encoder: Encoder, since: int, before: int, recen
         targets=codes[chosen],
         rows=entries.item[first],
     )
-
-
-def recent_positive(view: View, entries: Timeline, at: Int, recent: int, codes: Int) -> Int:
-    """The last positive entries that each of some entries' requests saw: shape (len(at), recent), newest first, -1 pads.
-
-    `codes` (shape (N,)) says what to return for an entry, such as its item.
-    """
-    good = np.flatnonzero(positive(view, entries.actions))
-    if not len(good):
-        return np.full((len(at), recent), -1)
-    base = entries.starts[entries.viewer[at]]
-    low, high = np.searchsorted(good, base), np.searchsorted(good, base + entries.seen[at])
-    position = high[:, None] - 1 - np.arange(recent)
-    return np.where(position >= low[:, None], codes[good[np.maximum(position, 0)]], -1)
-
-
-def positive(view: View, actions: Floats) -> Flags:
-    """Rows of a 0/1 action matrix that are good on balance: the utilities of their actions sum to more than 0."""
-    utility = np.array([action.utility for action in view.definition.actions], np.float32)
-    good: Flags = actions @ utility > 0
-    return good
 
 
 def _versions(view: View, entries: Timeline) -> tuple[Int, Int]:

@@ -1,0 +1,65 @@
+"""The pool: the candidates of one request with where each came from, kept in arrays from the sources to the slate."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fourfold.candidates import Proposal
+from fourfold.features.table import Int
+
+
+@dataclass(frozen=True)
+class Pool:
+    """C distinct candidates proposed by S sources."""
+
+    sources: tuple[str, ...]
+    items: Int  # (C,)
+    ranks: Int  # (C, S), place in each source's proposal; NOT_PROPOSED where it was not
+    because: Int  # (C, S), row that explains it, or -1
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @classmethod
+    def merge(cls, proposals: Mapping[str, Proposal]) -> "Pool":
+        """One pool of all sources' proposals."""
+        sources = tuple(proposals)
+        items = np.unique(np.concatenate([np.zeros(0, np.int64), *(proposals[name].items for name in sources)]))
+        ranks = np.full((len(items), len(sources)), NOT_PROPOSED)
+        because = np.full((len(items), len(sources)), -1)
+        for column, name in enumerate(sources):
+            place = np.searchsorted(items, proposals[name].items)
+            ranks[place, column] = np.arange(len(proposals[name]))
+            because[place, column] = proposals[name].because
+        return cls(sources, items, ranks, because)
+
+    def extended(self, source: str, items: Int) -> "Pool":
+        """The pool with further items behind it, which one more source proposed, best first."""
+        ranks = np.full((len(self) + len(items), len(self.sources) + 1), NOT_PROPOSED)
+        ranks[: len(self), :-1], ranks[len(self) :, -1] = self.ranks, np.arange(len(items))
+        because = np.full(ranks.shape, -1)
+        because[: len(self), :-1] = self.because
+        return Pool((*self.sources, source), np.concatenate([self.items, items]), ranks, because)
+
+    def take(self, chosen: Int | NDArray[np.bool_]) -> "Pool":
+        """The pool with some candidates only, in the given order."""
+        return Pool(self.sources, self.items[chosen], self.ranks[chosen], self.because[chosen])
+
+    def source_scores(self) -> NDArray[np.float32]:
+        """The order that sources alone give: each candidate by its best place in any of them, shape (C,)."""
+        if not self.sources:
+            return np.zeros(len(self), np.float32)
+        score: NDArray[np.float32] = (1 / (1 + self.ranks.min(axis=1))).astype(np.float32)
+        return score
+
+    def origins(self, row: int) -> list[tuple[str, int]]:
+        """The sources of one candidate with what explains it, its best place first."""
+        found = np.flatnonzero(self.ranks[row] < NOT_PROPOSED)
+        order = found[np.argsort(self.ranks[row, found], kind="stable")]
+        return [(self.sources[column], int(self.because[row, column])) for column in order]
+
+
+NOT_PROPOSED = 1 << 30
+"""The rank of a candidate in a source that did not propose it."""
