@@ -1,0 +1,116 @@
+"""Models as files: one safetensors file whose header carries definition and schema as JSON. Nothing in it can run.
+
+The file is written whole or not at all, so a reader never meets half a model.
+"""
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import torch
+from pydantic import Field, TypeAdapter, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from fourfold.definition.models import DCNv2, FeedSR, TwoTower
+from fourfold.features.inputs import Schema
+from fourfold.models.dcnv2 import DCNv2Ranker
+from fourfold.models.feed_sr import FeedSRRanker
+from fourfold.models.ranker import Ranker
+from fourfold.models.two_tower import TwoTowerModel
+
+FORMAT = "fourfold-model-1"
+Config: TypeAlias = FeedSR | DCNv2 | TwoTower
+Model: TypeAlias = Ranker | TwoTowerModel
+
+_CONFIG: TypeAdapter[Config] = TypeAdapter(Annotated[Config, Field(discriminator="kind")])
+_SCHEMA = TypeAdapter(Schema)
+
+
+class ModelFileError(ValueError):
+    """A file that is not a model, or not one that this version can read."""
+
+
+def build_ranker(config: FeedSR | DCNv2, schema: Schema, seed: int = 0) -> Ranker:
+    """A new ranker; its first weights depend on config, schema and seed alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return FeedSRRanker(config, schema) if isinstance(config, FeedSR) else DCNv2Ranker(config, schema)
+
+
+def build_two_tower(config: TwoTower, schema: Schema, seed: int = 0) -> TwoTowerModel:
+    """A new retrieval model; its first weights depend on config, schema and seed alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return TwoTowerModel(config, schema)
+
+
+def describe(model: Model) -> dict[str, str]:
+    """The definition and schema of a model as JSON texts, as they stand in the file's header."""
+    return {
+        "format": FORMAT,
+        "config": _CONFIG.dump_json(model.config).decode(),
+        "schema": _SCHEMA.dump_json(model.schema).decode(),
+    }
+
+
+def save_model(model: Model, path: Path) -> None:
+    """Write a model to one file, replacing what is there."""
+    write_tensors(path, model.state_dict(), describe(model))
+
+
+def load_model(path: Path) -> Model:
+    """Read a model, ready to score (in evaluation mode, on the CPU).
+
+    Raises
+    ------
+    ModelFileError
+        If the file is not a model.
+    FileNotFoundError
+        If there is none.
+    """
+    tensors, header = read_tensors(path)
+    if header.get("format") != FORMAT:
+        raise ModelFileError(f"{path} is not a model of format {FORMAT}; write one with save_model")
+    try:
+        config, schema = _CONFIG.validate_json(header["config"]), _SCHEMA.validate_json(header["schema"])
+        model = build_two_tower(config, schema) if isinstance(config, TwoTower) else build_ranker(config, schema)
+        model.load_state_dict(tensors, strict=True)
+    except (KeyError, ValidationError, RuntimeError) as error:
+        raise ModelFileError(f"{path} holds weights that do not fit its own definition: {error}") from error
+    return model.eval()
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> None:
+    """Write named tensors and a header of texts as safetensors: whole, synced, then renamed into place."""
+    data = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, dict(header))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors and the header of a safetensors file; raises `ModelFileError` if it is not one."""
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist; train a model and save it there first")
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+    except SafetensorError as error:
+        raise ModelFileError(f"{path} is not a safetensors file: {error}") from error
