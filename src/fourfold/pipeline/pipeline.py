@@ -1,14 +1,14 @@
 """One request through the stages: sources, filters, early ranker, ranker, selector. The same code runs in every mode."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fourfold.candidates import SOURCES, Ask, Proposal, Unavailable
-from fourfold.definition import Recommender
+from fourfold.definition import Recommender, Source
 from fourfold.features.assembly import Context, candidates, context
 from fourfold.features.encoding import Encoder
 from fourfold.features.view import View
@@ -99,16 +99,16 @@ class _Run:
     def _retrieved(self, known: Context, retriever: Retriever | None) -> Pool:
         ask = Ask(self.view, known, retriever, self.models.neighbours(self.view))
         with self.tracer.stage("sources", 0) as given:
-            futures = {
-                declared.kind: self.executor.submit(SOURCES[declared.kind], ask, declared)
-                for declared in self.definition.sources
-            }
+            futures = {str(declared.kind): self._submit(ask, declared) for declared in self.definition.sources}
             wait(futures.values(), timeout=self.tracer.seconds_left)
             pool = Pool.merge(self._proposals(futures))
             given.append(len(pool))
         return pool
 
-    def _proposals(self, futures: Mapping[str, Future[Proposal]]) -> dict[str, Proposal]:
+    def _submit(self, ask: Ask, declared: Source) -> Future[Proposal]:
+        return self.executor.submit(SOURCES[declared.kind], ask, declared)
+
+    def _proposals(self, futures: dict[str, Future[Proposal]]) -> dict[str, Proposal]:
         proposals = {}
         for kind, future in futures.items():
             if not future.done():

@@ -1,0 +1,187 @@
+"""The log consumer that keeps a recommender's state: catch up with the log, commit what was computed, go on after a crash.
+
+The tables' sorted runs are saved as they are made, so a commit writes what is new since the last one. State and offset are
+committed in one transaction; replaying events that are already in the state changes nothing.
+"""
+
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from fourfold.definition import Recommender
+from fourfold.events.log import Log
+from fourfold.features.state import State
+from fourfold.features.table import Run, Table, pairs
+from fourfold.features.view import View
+from fourfold.stores.consumer import ConsumerStore
+
+MANIFEST = b"manifest"
+FORMAT = 1
+
+
+class StateLostError(RuntimeError):
+    """The state must be computed anew, but the log no longer reaches back to its beginning."""
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """What a committed state consists of: the runs of each table, and how many names of each space are saved."""
+
+    definition: str
+    tables: dict[str, list[int]]
+    names: dict[str, list[int]]
+    next_run: int
+    format: int = FORMAT
+
+
+class StateConsumer:
+    """Keeps a `State` in step with a log.
+
+    Parameters
+    ----------
+    definition : Recommender
+        What to keep state for.
+    log : Log
+        Where events come from.
+    store : ConsumerStore
+        Where the state is committed. State of another definition in it is replaced.
+    commits : bool
+        Whether this consumer commits. A reader (False) starts from what is committed, catches up in memory, and leaves the
+        store alone.
+
+    Raises
+    ------
+    StateLostError
+        If nothing usable is committed and the log's first events were dropped.
+    """
+
+    def __init__(self, definition: Recommender, log: Log, store: ConsumerStore, *, commits: bool = True) -> None:
+        self.state = State(definition)
+        self._log, self._store, self._commits = log, store, commits
+        self._saved: dict[int, tuple[int, Run]] = {}
+        self._manifest = self._restore()
+        self._committed = self.state.offset
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if error is None and self._commits:
+            self.commit()
+
+    def view(self) -> View:
+        """The state with everything that the log holds by now."""
+        self.catch_up()
+        return self.state.view()
+
+    def catch_up(self) -> int:
+        """Apply what the log got since; returns how many events were read."""
+        start = self.state.offset
+        for offset, batch in self._log.read(start) if self._log.end > start else ():
+            self.state.apply(batch, offset + batch.num_rows)
+        return self.state.offset - start
+
+    def commit(self) -> None:
+        """Save what is new and the offset, in one transaction, then tell the log how far this consumer is.
+
+        Raises
+        ------
+        StaleConsumerError
+            If another process commits to this store too.
+        """
+        view = self.state.view()
+        if view.offset == self._committed:
+            return
+        puts, manifest, saved = self._changes(view)
+        gone = [_run_key(number) for identity, (number, _) in self._saved.items() if identity not in saved]
+        puts[MANIFEST] = msgspec.json.encode(manifest)
+        self._store.commit(view.offset, puts, gone, expected=self._committed)
+        self._committed, self._manifest, self._saved = view.offset, manifest, saved
+        self._log.acknowledge(f"state-{self.state.definition.surface}", view.offset)
+
+    def _changes(self, view: View) -> tuple[dict[bytes, bytes], Manifest, dict[int, tuple[int, Run]]]:
+        puts: dict[bytes, bytes] = {}
+        saved: dict[int, tuple[int, Run]] = {}
+        number = self._manifest.next_run
+        tables: dict[str, list[int]] = {}
+        for name, table in view.tables.items():
+            tables[name] = []
+            for run in table.runs:
+                if id(run) not in self._saved:
+                    puts[_run_key(number)] = _encode(run)
+                    saved[id(run)] = (number, run)
+                    number += 1
+                else:
+                    saved[id(run)] = self._saved[id(run)]
+                tables[name].append(saved[id(run)][0])
+        names = {space: list(ends) for space, ends in self._manifest.names.items()}
+        for space, size in view.sizes.items():
+            start = names.setdefault(space, [0])[-1]
+            if size > start:
+                puts[_names_key(space, start)] = msgspec.msgpack.encode(view.names[space].since(start)[: size - start])
+                names[space].append(size)
+        return puts, Manifest(self.state.definition.hash, tables, names, number), saved
+
+    def _restore(self) -> Manifest:
+        found = self._store.get(MANIFEST)
+        empty = Manifest(self.state.definition.hash, {}, {}, 0)
+        manifest = msgspec.json.decode(found, type=Manifest) if found else None
+        if manifest is None or manifest.definition != empty.definition or manifest.format != FORMAT:
+            if self._log.start > 0:
+                raise StateLostError(
+                    f"the state of {self.state.definition.surface!r} must be computed anew, but the log starts at offset "
+                    f"{self._log.start}; import the exported events into a new home instead"
+                )
+            if manifest is not None and self._commits:
+                self._store.reset()
+            return empty
+        self._load(manifest)
+        return manifest
+
+    def _load(self, manifest: Manifest) -> None:
+        tables = {}
+        for name, numbers in manifest.tables.items():
+            runs = [_decode(self._needed(_run_key(number))) for number in numbers]
+            self._saved |= {id(run): (number, run) for number, run in zip(numbers, runs, strict=True)}
+            tables[name] = Table(tuple(runs))
+        names: dict[str, list[str]] = {}
+        for space, ends in manifest.names.items():
+            chunks: Iterable[Any] = (msgspec.msgpack.decode(self._needed(_names_key(space, start))) for start in ends[:-1])
+            names[space] = [name for chunk in chunks for name in chunk]
+        self.state.restore(tables, names, self._store.offset)
+
+    def _needed(self, key: bytes) -> bytes:
+        value = self._store.get(key)
+        if value is None:
+            raise StateLostError(
+                f"the committed state lacks {key.decode()}; remove its folder to compute it from the log again"
+            )
+        return value
+
+
+def _run_key(number: int) -> bytes:
+    return f"run/{number}".encode()
+
+
+def _names_key(space: str, start: int) -> bytes:
+    return f"names/{space}/{start}".encode()
+
+
+def _encode(run: Run) -> bytes:
+    """A run as an Arrow IPC stream: key, time and the payload columns."""
+    columns = {"key": run.at.real.astype(np.int64), "time": run.at.imag.astype(np.int64), **run.columns}
+    batch = pa.RecordBatch.from_pydict({name: pa.array(column) for name, column in columns.items()})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
+
+
+def _decode(data: bytes) -> Run:
+    batch = pa.ipc.open_stream(data).read_next_batch()
+    columns = {name: batch[name].to_numpy(zero_copy_only=False) for name in batch.schema.names}
+    return Run(pairs(columns.pop("key"), columns.pop("time")), columns)
