@@ -67,15 +67,19 @@ class Normalizer(nn.Module):
 
 def standard_ranks() -> Tensor:
     """Quantiles of the standard normal at the middles of `KNOTS` equal parts, shape (K,), float64."""
-    return torch.special.ndtri((torch.arange(KNOTS, dtype=torch.float64) + 0.5) / KNOTS)
+    ranks_K: Tensor = torch.special.ndtri(_probabilities())
+    return ranks_K
+
+
+def _probabilities() -> Tensor:
+    return (torch.arange(KNOTS, dtype=torch.float64) + 0.5) / KNOTS
 
 
 def _quantiles(values_N: Tensor) -> tuple[Tensor, Tensor]:
     if not len(values_N):
         return torch.zeros(KNOTS), torch.zeros(KNOTS)
-    probabilities_K = (torch.arange(KNOTS, dtype=torch.float64) + 0.5) / KNOTS
     # In the buffer's precision already: knots that differ only beyond it are ties and must share a rank.
-    knots_K = torch.quantile(values_N, probabilities_K).float()
+    knots_K = torch.quantile(values_N, _probabilities()).float()
     _, tie_K, count_U = torch.unique_consecutive(knots_K, return_inverse=True, return_counts=True)
     sums_U = torch.zeros(len(count_U), dtype=torch.float64).index_add_(0, tie_K, standard_ranks())
     return knots_K, (sums_U / count_U)[tie_K].float()
