@@ -158,8 +158,8 @@ def _with_tags(rows: pa.RecordBatch) -> pa.RecordBatch:
     tag = rows.column("tag").cast(pa.string())
     first = pc.extract_regex(tag, r"^(?P<tag>[^,]*)").field("tag")
     tags = pc.binary_join_element_wise("tag", pc.replace_substring(tag, ",", " tag"), "")
-    upload = rows.column("upload_type").cast(pa.string())
-    words = pc.binary_join_element_wise(tags, upload, " ", null_handling="skip")
+    upload = rows.column("upload_type").cast(pa.string()).fill_null("")
+    words = pc.binary_join_element_wise(tags.fill_null(""), upload, " ")
     return rows.append_column("first_tag", first).append_column("words", words)
 
 

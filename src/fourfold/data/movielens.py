@@ -116,8 +116,8 @@ def _members(key: str, age: str, gender: str, occupation: str) -> EntityColumns:
 
 def _from_official(rows: pa.RecordBatch) -> pa.RecordBatch:
     title, year = _titled(rows.column("movie title"))
-    flags = [pc.if_else(pc.equal(rows.column(genre), "1"), genre, None) for genre in GENRES[1:]]
-    genres = pc.binary_join_element_wise(*flags, "|", null_handling="skip")
+    flags = [pc.if_else(pc.equal(rows.column(genre), "1"), f"|{genre}", "") for genre in GENRES[1:]]
+    genres = pc.utf8_ltrim(pc.binary_join_element_wise(*flags, ""), "|")
     released = pc.strptime(rows.column("release date"), format="%d-%b-%Y", unit="s", error_is_null=True)
     return _posts(rows.column("movie id"), title, year, genres, pc.strftime(released, format="%Y-%m-%d"))
 

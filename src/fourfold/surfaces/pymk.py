@@ -33,7 +33,7 @@ def pymk(
     member: Entity | None = None,
     edge: str = "follows",
     mutual: bool = False,
-    actions: Sequence[Action] = (Action("connect").worth(1),),  # noqa: B008  # frozen data
+    actions: Sequence[Action] = (Action("connect").worth(1),),
     features: Sequence[Feature] | None = None,
     seen_within: str = "30d",
     ranker: FeedSR | DCNv2 | None = None,

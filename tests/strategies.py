@@ -1,0 +1,115 @@
+"""Adversarial little logs: few ids and few moments, so that ties, duplicates, deletions and late arrivals collide."""
+
+from hypothesis import strategies as st
+from msgspec import structs
+
+from fourfold.definition import (
+    Action,
+    Age,
+    AttributeValue,
+    Category,
+    Edge,
+    Entity,
+    Moment,
+    Number,
+    Recommender,
+    Text,
+)
+from fourfold.definition import Count as CountFeature
+from fourfold.definition import Rate as RateFeature
+from fourfold.events import types as ev
+
+START = 1_704_067_200_000
+HOUR = 3_600_000
+MEMBERS, POSTS, AUTHORS = ("m0", "m1", "m2"), ("p0", "p1", "p2", "p3"), ("m0", "m1")
+ACTIONS = ("click", "like", "hide")
+SURFACES = ("feed", "feed", "feed", "elsewhere")
+
+TINY = Recommender(
+    surface="feed",
+    viewer=Entity("member", (Category("country"),)),
+    item=Entity(
+        "post",
+        (Text("title"), Category("author"), Category("topics", many=True), Number("size"), Moment("created")),
+        title="title",
+        owner="author",
+        created="created",
+        lifetime="12h",
+    ),
+    edges=(Edge("follows", "member", "member"), Edge("blocks", "member", "member")),
+    actions=(Action("click", 1.0, True), Action("like").worth(4), Action("hide").worth(-20)),
+    attribution="6h",
+    features=(
+        Age("item_age"),
+        AttributeValue("size", "item", "size"),
+        CountFeature("shown", ("item",)),
+        CountFeature("shown_6h", ("item",), window="6h"),
+        CountFeature("viewer_likes", ("viewer",), event="like"),
+        RateFeature("author_clicks", ("viewer", "item.author"), "click", window="3h"),
+        RateFeature("country_likes", ("viewer.country", "item"), "like"),
+    ),
+)
+"""A definition that `logs` speaks about: every attribute, edge and action of theirs is declared here."""
+
+
+def times() -> st.SearchStrategy[int]:
+    """Moments of one day: mostly whole hours, so that ties and window edges are met; some a millisecond beside."""
+    return st.builds(lambda hour, beside: START + hour * HOUR + beside, st.integers(0, 24), st.sampled_from([0, 0, 0, -1, 1]))
+
+
+def events() -> st.SearchStrategy[ev.Event]:
+    """One event of any kind, its id not yet unique."""
+    member, post, surface = st.sampled_from(MEMBERS), st.sampled_from(POSTS), st.sampled_from(SURFACES)
+    request = st.sampled_from([None, "r0", "r1", "r2"])
+    shown = {"id": st.just("?"), "time": times(), "viewer": member, "item": post, "surface": surface, "request": request}
+    edge = {
+        "id": st.just("?"),
+        "time": times(),
+        "kind": st.sampled_from(["follows", "blocks"]),
+        "source": member,
+        "target": member,
+    }
+    impressions = st.builds(ev.Impression, **shown, position=st.none() | st.integers(0, 3))
+    actions = st.builds(ev.Action, **shown, name=st.sampled_from(ACTIONS), value=st.none() | st.floats(0, 60_000))
+    changes = [
+        st.builds(
+            ev.EntityUpsert, id=st.just("?"), time=times(), type=st.just("post"), key=post, attributes=_post_attributes()
+        ),
+        st.builds(
+            ev.EntityUpsert, id=st.just("?"), time=times(), type=st.just("member"), key=member, attributes=_member_attributes()
+        ),
+        st.builds(ev.EntityDelete, id=st.just("?"), time=times(), type=st.just("post"), key=post),
+        st.builds(ev.EntityDelete, id=st.just("?"), time=times(), type=st.just("member"), key=member),
+        st.builds(ev.EdgeAdded, **edge),
+        st.builds(ev.EdgeRemoved, **edge),
+    ]
+    return st.one_of(impressions, impressions, actions, actions, *changes)
+
+
+@st.composite
+def logs(draw: st.DrawFn, max_size: int = 40) -> list[ev.Event]:
+    """A log in order of arrival: ids unique but for redeliveries, which are equal in all; late events anywhere."""
+    drawn = draw(st.lists(events(), max_size=max_size))
+    named = [structs.replace(event, id=f"e{index}") for index, event in enumerate(sorted(drawn, key=lambda event: event.time))]
+    again = draw(st.lists(st.sampled_from(named), max_size=4)) if named else []
+    lateness = draw(st.lists(st.sampled_from([0, 0, 0, HOUR, 30 * HOUR]), min_size=len(named), max_size=len(named)))
+    arriving = [(event.time + late, event) for event, late in zip(named, lateness, strict=True)]
+    arriving += [(event.time + 2 * HOUR, event) for event in again]
+    return [event for _, event in sorted(arriving, key=lambda pair: pair[0])]
+
+
+def _post_attributes() -> st.SearchStrategy[dict[str, ev.Value]]:
+    return st.fixed_dictionaries(
+        {},
+        optional={
+            "title": st.sampled_from(["red bird", "blue fish", "red fish", None]),
+            "author": st.sampled_from([*AUTHORS, None]),
+            "topics": st.lists(st.sampled_from(["art", "food"]), max_size=2, unique=True),
+            "size": st.sampled_from([0, 1.5, -3, None]),
+            "created": st.none() | times(),
+        },
+    )
+
+
+def _member_attributes() -> st.SearchStrategy[dict[str, ev.Value]]:
+    return st.fixed_dictionaries({}, optional={"country": st.sampled_from(["dk", "fr", None])})
