@@ -30,6 +30,9 @@ UPKEEP_STEP = 1 << 20
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
+_TURN = b"\0turn"
+
+
 class StorageFullError(Exception):
     """Nothing more can be written; what was written before is safe, and the failed transaction left no trace."""
 
@@ -82,7 +85,7 @@ class Environment:
             try:
                 return self._write(body, upkeep)
             finally:
-                if upkeep and self.map_size > self.max_bytes:
+                if self.map_size > self.max_bytes:
                     self._alone(lambda: self._env.set_mapsize(self.max_bytes))
 
     @property
@@ -99,13 +102,18 @@ class Environment:
                 self._alone(self._env.close)
 
     def _write(self, body: "Body[T]", upkeep: bool) -> T:
-        reopened = False
+        reopened = turned = False
         while True:
             try:
                 with self._entered(), self._env.begin(write=True) as transaction:
                     return body(transaction)
             except lmdb.MapFullError:
-                self._grow(upkeep)
+                if not self._grow(upkeep):
+                    if turned:
+                        raise StorageFullError(f"{self.path} has reached its max_bytes of {self.max_bytes:,}") from None
+                    # What the transaction before freed can be used only by the one after the next.
+                    self._write(lambda transaction: transaction.put(_TURN, b""), upkeep=True)
+                    turned = True
             except lmdb.MapResizedError:
                 self._alone(self._adopt)
             except lmdb.PanicError:
@@ -114,25 +122,26 @@ class Environment:
                 self._alone(self._reopen)
                 reopened = True
             except lmdb.Error as error:
-                if error.code in _DISK_ERRORS:
-                    raise StorageFullError(
-                        f"the disk under {self.path} takes no more ({os.strerror(error.code)}); "
-                        "free some space there and try again"
-                    ) from error
-                raise
+                raise self._explained(error) from error
 
-    def _grow(self, upkeep: bool) -> None:
+    def _grow(self, upkeep: bool) -> bool:
+        """Make room in the map; False if there is none to be made."""
         # A reader that was killed keeps pages from being used again until its slot is cleared.
         if self._env.reader_check() > 0:
-            return
+            return True
         size = self.map_size
-        if upkeep and size >= self.max_bytes:
-            larger = size + UPKEEP_STEP
-        elif size < self.max_bytes:
-            larger = min(2 * size, self.max_bytes)
-        else:
-            raise StorageFullError(f"{self.path} has reached its max_bytes of {self.max_bytes:,}")
+        if not upkeep and size >= self.max_bytes:
+            return False
+        larger = min(2 * size, self.max_bytes) if size < self.max_bytes else size + UPKEEP_STEP
         self._alone(lambda: self._env.set_mapsize(larger))
+        return True
+
+    def _explained(self, error: lmdb.Error) -> Exception:
+        if error.code not in _DISK_ERRORS:
+            return error
+        return StorageFullError(
+            f"the disk under {self.path} takes no more ({os.strerror(error.code)}); free some space there and try again"
+        )
 
     def _adopt(self) -> None:
         self._env.set_mapsize(0)
@@ -141,21 +150,28 @@ class Environment:
 
     def _open(self, map_size: int) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
+        self._env = lmdb.open(str(self.path), map_size=map_size, max_dbs=len(self.names), max_readers=MAX_READERS)
         try:
-            self._env = lmdb.open(
-                str(self.path),
-                map_size=map_size,
-                max_dbs=len(self.names),
-                max_readers=MAX_READERS,
-            )
             self._env.reader_check()
-            self.db: dict[str, _Database] = {name: self._env.open_db(name.encode()) for name in self.names}
-        except lmdb.Error as error:
-            if error.code in _DISK_ERRORS:
-                raise StorageFullError(f"the disk under {self.path} is too full to open it; free some space") from error
+            self._open_databases()
+        except BaseException:
+            self._env.close()
             raise
         sync(self.path)
         sync(self.path.parent)
+
+    def _open_databases(self) -> None:
+        while True:
+            try:
+                self.db: dict[str, _Database] = {name: self._env.open_db(name.encode()) for name in self.names}
+            except lmdb.MapResizedError:
+                self._env.set_mapsize(0)
+            except lmdb.MapFullError:
+                self._env.set_mapsize(self.map_size + UPKEEP_STEP)
+            except lmdb.Error as error:
+                raise self._explained(error) from error
+            else:
+                return
 
     def _reopen(self) -> None:
         size = self.map_size
