@@ -18,13 +18,16 @@ class SurfaceDeployment(pydantic.BaseModel):
     """How one surface is served.
 
     `budget_ms` is what a request may take: sources that are not back by then are left out and named in the slate.
+    `clock` says what "now" is: the wall's time, or (for data that ended in the past) just after the newest event of the log.
+    With `log_impressions`, the service logs an impression of every item that it serves; otherwise clients post what was seen.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     mode: Mode = "online"
     budget_ms: Annotated[int, Field(ge=1, le=60_000)] = 1_000
-    log_impressions: bool = True
+    clock: Literal["wall", "log"] = "wall"
+    log_impressions: bool = False
 
     def __init__(self, **data: object) -> None:
         super().__init__(**data)

@@ -4,7 +4,8 @@ The tables' sorted runs are saved as they are made, so a commit writes what is n
 committed in one transaction; replaying events that are already in the state changes nothing.
 """
 
-from collections.abc import Iterable
+import threading
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Self
 
@@ -60,7 +61,8 @@ class StateConsumer:
 
     def __init__(self, definition: Recommender, log: Log, store: ConsumerStore, *, commits: bool = True) -> None:
         self.state = State(definition)
-        self._log, self._store, self._commits = log, store, commits
+        self._log, self._store, self.commits = log, store, commits
+        self._lock = threading.Lock()
         self._saved: dict[int, tuple[int, Run]] = {}
         self._manifest = self._restore()
         self._committed = self.state.offset
@@ -69,20 +71,28 @@ class StateConsumer:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if error is None and self._commits:
+        if error is None and self.commits:
             self.commit()
 
-    def view(self) -> View:
-        """The state with everything that the log holds by now."""
-        self.catch_up()
+    def view(self, limit: int | None = None) -> View:
+        """The state with everything that the log holds by now, or with at most `limit` more events than before."""
+        self.catch_up(limit)
         return self.state.view()
 
-    def catch_up(self) -> int:
-        """Apply what the log got since; returns how many events were read."""
-        start = self.state.offset
-        for offset, batch in self._log.read(start) if self._log.end > start else ():
-            self.state.apply(batch, offset + batch.num_rows)
-        return self.state.offset - start
+    def catch_up(self, limit: int | None = None, on_progress: Callable[[int, int], None] | None = None) -> int:
+        """Apply what the log got since, at most `limit` events; returns how many. Progress is (done, total)."""
+        with self._lock:
+            start, end = self.state.offset, self._log.end
+            for offset, batch in self._log.read(start, limit) if end > start else ():
+                self.state.apply(batch, offset + batch.num_rows)
+                if on_progress:
+                    on_progress(self.state.offset - start, end - start)
+            return self.state.offset - start
+
+    @property
+    def lag(self) -> int:
+        """How many events of the log are not in the state yet."""
+        return max(self._log.end - self.state.offset, 0)
 
     def commit(self) -> None:
         """Save what is new and the offset, in one transaction, then tell the log how far this consumer is.
@@ -135,7 +145,7 @@ class StateConsumer:
                     f"the state of {self.state.definition.surface!r} must be computed anew, but the log starts at offset "
                     f"{self._log.start}; import the exported events into a new home instead"
                 )
-            if manifest is not None and self._commits:
+            if manifest is not None and self.commits:
                 self._store.reset()
             return empty
         self._load(manifest)

@@ -33,8 +33,15 @@ class Retriever(ItemIndex, Protocol):
 class Models(Protocol):
     """The trained parts of one recommender that serve now. Each may be missing."""
 
-    version: str | None
-    scorer: Scorer | None
+    @property
+    def version(self) -> str | None:
+        """The version of the registry that they are."""
+        ...
+
+    @property
+    def scorer(self) -> Scorer | None:
+        """The ranker."""
+        ...
 
     def retriever(self, view: View, encoder: Encoder, time: int) -> Retriever | None:
         """The retrieval model over the items of a view."""

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from fourfold.definition.part import milliseconds
 from fourfold.features.assembly import previous_times, rows
 from fourfold.features.encoding import Encoder
-from fourfold.features.inputs import Floats, Ids, Rows, Sequences
+from fourfold.features.inputs import Floats, Rows, Sequences
 from fourfold.features.positives import positive, recent_positive
 from fourfold.features.table import Int, pairs
 from fourfold.features.timeline import Timeline, timeline
 from fourfold.features.view import View
+from fourfold.training.retrieval_trainer import RetrievalExamples
 
 Flags = NDArray[np.bool_]
 
@@ -36,20 +37,6 @@ class Examples:
 
     def __len__(self) -> int:
         return int((self.sequences.weight > 0).sum())
-
-
-@dataclass(frozen=True, kw_only=True)
-class RetrievalPairs:
-    """Positive outcomes as (viewer, item) pairs: P pairs, R recent positive items, U distinct item rows.
-
-    `targets` and `recent` index `items`; `recent` is newest first and padded with -1.
-    """
-
-    items: Ids  # (U, W), one row per distinct item
-    viewers: Ids  # (P, columns)
-    recent: Int  # (P, R)
-    targets: Int  # (P,)
-    rows: Int  # (U,), rows of the view
 
 
 def examples(view: View, encoder: Encoder, since: int, before: int) -> Examples:
@@ -85,7 +72,7 @@ def labels(view: View, entries: Timeline, before: int) -> Floats:
     return out
 
 
-def retrieval_pairs(view: View, encoder: Encoder, since: int, before: int, recent: int) -> RetrievalPairs:
+def retrieval_examples(view: View, encoder: Encoder, since: int, before: int, recent: int) -> RetrievalExamples:
     """Entries with a positive outcome in ``[since, before)``, each with the viewer's positive items that its request saw.
 
     Items are encoded as of the requests: one that changed in between has a row per version.
@@ -95,12 +82,14 @@ def retrieval_pairs(view: View, encoder: Encoder, since: int, before: int, recen
     good = positive(view, np.maximum(labels(view, entries, before), entries.actions))
     chosen = np.flatnonzero(good & (entries.request >= since))
     first, codes = _versions(view, entries)
-    return RetrievalPairs(
-        items=encoder.items(view, entries.item[first], entries.request[first]),
+    target, liked = codes[chosen], recent_positive(view, entries, chosen, recent, codes)
+    item = entries.item[first]
+    itself = (liked >= 0) & (item[liked] == item[target][:, None])
+    return RetrievalExamples(
+        items=encoder.items(view, item, entries.request[first]),
         viewers=encoder.viewers(view, entries.viewer[chosen], entries.request[chosen]),
-        recent=recent_positive(view, entries, chosen, recent, codes),
-        targets=codes[chosen],
-        rows=entries.item[first],
+        recent=np.where(itself, -1, liked),
+        target=target,
     )
 
 

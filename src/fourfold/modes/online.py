@@ -1,0 +1,89 @@
+"""The online mode: everything in the request, on a state that follows the log."""
+
+import time
+from types import TracebackType
+from typing import Self
+
+import pyarrow as pa
+
+from fourfold.events.types import Impression, batch_of
+from fourfold.features.view import View
+from fourfold.modes.home import Home
+from fourfold.modes.trained import PromotedModels
+from fourfold.pipeline.pipeline import Pipeline
+from fourfold.pipeline.slate import Request, Slate
+
+EVENTS_PER_REQUEST = 20_000
+"""How many new events a request applies before it is answered; more than that is a backlog, left to `follow`."""
+
+
+class Online:
+    """Serves one surface of a home from this process.
+
+    An event that the log has acknowledged is in the next slate. Use it as a context manager: it commits its state at the end.
+
+    Parameters
+    ----------
+    home : Home
+        Where log, definition, deployment and models lie.
+    surface : str
+        What to serve.
+    commits : bool
+        Whether this process commits the state it computes; one process of a home should.
+    """
+
+    def __init__(self, home: Home, surface: str, *, commits: bool = False) -> None:
+        self.home, self.surface = home, surface
+        self.deployment = home.deployment.of(surface)
+        self.consumer = home.consumer(surface, commits=commits)
+        self.definition = self.consumer.state.definition
+        self.models = PromotedModels(self.definition, home.registry)
+        self.pipeline = Pipeline(self.definition, self._view, self.models, budget_ms=self.deployment.budget_ms)
+
+    def __enter__(self) -> Self:
+        self.consumer.catch_up()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.consumer.__exit__(kind, error, trace)
+
+    def recommend(self, request: Request) -> Slate:
+        """The slate for a request, as of its time or now."""
+        slate = self.pipeline.recommend(request, self.now())
+        if self.deployment.log_impressions and slate.items:
+            self.home.log.append(_impressions(slate), wall_clock())
+        return slate
+
+    def now(self) -> int:
+        """What time it is by the deployment's clock, in milliseconds."""
+        return wall_clock() if self.deployment.clock == "wall" else self.consumer.state.view().newest_time + 1
+
+    def follow(self) -> None:
+        """One round of upkeep: apply what the log got, commit, and load a newly promoted version."""
+        self.consumer.catch_up()
+        if self.consumer.commits:
+            self.consumer.commit()
+        self.models.refresh()
+
+    def _view(self) -> View:
+        return self.consumer.view(EVENTS_PER_REQUEST)
+
+
+def wall_clock() -> int:
+    """Milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+def _impressions(slate: Slate) -> pa.RecordBatch:
+    return batch_of(
+        Impression(
+            id=f"{slate.request}/{position}",
+            time=slate.time,
+            viewer=slate.viewer,
+            item=item.item,
+            surface=slate.surface,
+            request=slate.request,
+            position=position,
+        )
+        for position, item in enumerate(slate.items)
+    )

@@ -1,0 +1,90 @@
+"""The promoted version of a surface's models, loaded to serve, and replaced when another version is promoted."""
+
+import threading
+from dataclasses import dataclass, field
+
+from fourfold.definition import Recommender
+from fourfold.features.encoding import Encoder
+from fourfold.features.view import View
+from fourfold.models.io import load_model
+from fourfold.models.ranker import Ranker
+from fourfold.models.two_tower import TwoTowerModel
+from fourfold.pipeline.models import Models, Untrained
+from fourfold.scoring.engine import ScoringEngine
+from fourfold.scoring.item_table import ItemNeighbours, ItemTable
+from fourfold.scoring.local import LocalScorer
+from fourfold.scoring.retriever import EmbeddingIndex, Retriever
+from fourfold.training.registry import Registry, check
+from fourfold.training.run import RANKER_FILE, RETRIEVAL_FILE
+
+
+@dataclass(frozen=True)
+class TrainedModels:
+    """One version's models, ready to serve."""
+
+    version: str | None
+    scorer: LocalScorer | None
+    _index: EmbeddingIndex | None
+    _table: ItemTable | None
+    _bound: dict[int, ItemNeighbours] = field(default_factory=dict)
+
+    def retriever(self, view: View, encoder: Encoder, time: int) -> Retriever | None:
+        """The retrieval model over the items of a view."""
+        return self._index.at(view, encoder, time) if self._index else None
+
+    def neighbours(self, view: View) -> ItemNeighbours | None:
+        """The item-to-item table in rows of a view; bound anew when items came."""
+        if self._table is None:
+            return None
+        size = view.size(view.definition.item.name)
+        if size not in self._bound:
+            self._bound.clear()
+            self._bound[size] = self._table.at(view)
+        return self._bound[size]
+
+
+def load_models(definition: Recommender, registry: Registry, version: str | None = None) -> Models:
+    """The promoted version (or another one) of a surface; `Untrained` if none was ever promoted.
+
+    Raises
+    ------
+    DefinitionMismatch
+        If it was trained for a definition that differs in what its weights depend on.
+    CorruptModelError
+        If its files are not those that were published.
+    """
+    if version is None and registry.promoted(definition.surface) is None:
+        return Untrained()
+    manifest, folder = registry.load(definition.surface, version)
+    check(definition, manifest)
+    ranker, retrieval, table = folder / RANKER_FILE, folder / RETRIEVAL_FILE, folder / "item_to_item.safetensors"
+    scorer, index = None, None
+    if ranker.exists():
+        model = load_model(ranker)
+        assert isinstance(model, Ranker)
+        scorer = LocalScorer(ScoringEngine(model))
+    if retrieval.exists():
+        tower = load_model(retrieval)
+        assert isinstance(tower, TwoTowerModel)
+        index = EmbeddingIndex(tower)
+    return TrainedModels(manifest.version, scorer, index, ItemTable.load(folder) if table.exists() else None)
+
+
+class PromotedModels:
+    """What a service asks for its models: the promoted version, replaced by `refresh` between requests."""
+
+    def __init__(self, definition: Recommender, registry: Registry) -> None:
+        self._definition, self._registry, self._lock = definition, registry, threading.Lock()
+        self._models = load_models(definition, registry)
+
+    def __call__(self) -> Models:
+        """The models to serve a request with."""
+        return self._models
+
+    def refresh(self) -> bool:
+        """Load what is promoted now, if it is another version; returns whether it was."""
+        with self._lock:
+            if self._registry.promoted(self._definition.surface) in (None, self._models.version):
+                return False
+            self._models = load_models(self._definition, self._registry)
+            return True
