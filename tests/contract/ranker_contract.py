@@ -214,14 +214,14 @@ class RankerContract(ABC):
                 values[entry] = 1 - values[entry] if name == "actions" else values[entry] % 9 + 2
                 changed = model.encode(replace(history, **{name: values}))
                 assert (model.score_logits(changed, viewer, candidates) - base).abs().min() > 1e-7
-        for name, values in (
-            ("items", candidates.items % 9 + 2),
-            ("early", np.nan_to_num(candidates.early) + 1),
-            ("late", np.nan_to_num(candidates.late) + 1),
-            ("moments", np.nan_to_num(candidates.moments) + 1),
+        for other in (
+            replace(candidates, items=candidates.items % 9 + 2),
+            replace(candidates, early=np.nan_to_num(candidates.early) + 1),
+            replace(candidates, late=np.nan_to_num(candidates.late) + 1),
+            replace(candidates, moments=np.nan_to_num(candidates.moments) + 1),
         ):
-            moved = model.score_logits(model.encode(history), viewer, replace(candidates, **{name: values}))
-            assert (moved - base).abs().min() > 1e-7, name
+            moved = model.score_logits(model.encode(history), viewer, other)
+            assert (moved - base).abs().min() > 1e-7
         moved = model.score_logits(model.encode(history), viewer % 5 + 1, candidates)
         assert (moved - base).abs().min() > 1e-7
 
@@ -244,7 +244,8 @@ class RankerContract(ABC):
         model, rng = self.fitted(schema), default_rng(3)
         viewer = viewers_of(rng, 1, schema)[0] * 0
         blank = candidates_of(rng, 2, schema)
-        blank = replace(blank, items=blank.items * 0, **{n: getattr(blank, n) * np.nan for n in ("early", "late", "moments")})
+        blank = replace(blank, items=blank.items * 0, early=blank.early * np.nan, late=blank.late * np.nan)
+        blank = replace(blank, moments=blank.moments * np.nan)
         empty = history_of(rng, [], schema)
         engine = ScoringEngine(model)
         for history in (empty, history_of(rng, [1], schema)):
@@ -263,7 +264,8 @@ class RankerContract(ABC):
         torch.manual_seed(0)
         assert torch.equal(logits, model(sequences))
         assert not torch.equal(logits, model(sequences))
-        (logits.square().sum() + (0 if auxiliary is None else auxiliary.square().sum())).backward()
+        parts = [logits] if auxiliary is None else [logits, auxiliary]
+        torch.autograd.backward(torch.cat(parts).square().sum())
         for name, parameter in model.named_parameters():
             assert parameter.grad is not None, name
             assert parameter.grad.isfinite().all(), name

@@ -5,9 +5,10 @@ from dataclasses import asdict, fields
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 from torch import Tensor
 
-from fourfold.features.inputs import Counts, Sequences
+from fourfold.features.inputs import Counts, Floats, Sequences
 from fourfold.models.io import describe
 from fourfold.models.ranker import Ranker
 from fourfold.models.rows import float_tensor
@@ -54,8 +55,9 @@ def train(
     TrainingError
         If a loss or gradient is not finite.
     ValueError
-        If there is nothing to train on.
+        If there is nothing to train on, or a weight is negative or not finite.
     """
+    _check_weight(sequences.weight)
     batches = [
         batch for epoch in range(config.epochs) for batch in epoch_batches(sequences, config.batch_entries, config.seed, epoch)
     ]
@@ -69,6 +71,12 @@ def train(
         model.fit_inputs(sequences)
     loss_of = partial(_loss, model, sequences, config.auxiliary)
     return fit(model, batches, lambda batch: int(sequences.lengths[batch].sum()), loss_of, config, checkpointing, on_step)
+
+
+def _check_weight(weight: Floats) -> None:
+    wrong = np.flatnonzero(~(np.isfinite(weight) & (weight >= 0)))
+    if len(wrong):
+        raise ValueError(f"weight[{wrong[0]}] is {weight[wrong[0]]}; write a finite number of at least 0")
 
 
 def _loss(model: Ranker, sequences: Sequences, auxiliary_weight: float, batch: Counts) -> Tensor:
