@@ -25,8 +25,10 @@ def folder(path: Path, suffix: str = "parquet", *, before: bool = False) -> Path
         "play_time_ms": [900, 0, 0],
     }
     log |= {"is_click": [1, 0, 0], "long_view": [1, 0, 0], "is_hate": [0, 1, 0]}
-    users = {"user_id": [1, 2]} | {name: ["a", "b"] for name in USER_CATEGORIES} | {name: [3, 4] for name in USER_NUMBERS}
-    users |= {"onehot_feat4": [4.0, None]}
+    users: dict[str, list[object]] = {name: ["a", "b"] for name in USER_CATEGORIES}
+    users.update({name: [3, 4] for name in USER_NUMBERS})
+    users["user_id"] = [1, 2]
+    users["onehot_feat4"] = ["4.0", ""] if suffix == "csv" else [4.0, None]
     videos = {
         "video_id": [5, 6],
         "author_id": [70, 71],

@@ -110,12 +110,9 @@ def numbers(column: pa.Array) -> pa.Array:
 
 
 def texts(column: pa.Array) -> pa.Array:
-    """Values as trimmed strings, null where empty; whole floats lose their point, so that 4.0 and 4 are one category."""
-    if pa.types.is_floating(column.type):
-        values = column.to_numpy(zero_copy_only=False).astype(np.float64)
-        if np.all(np.isnan(values) | ((values == np.floor(values)) & (np.abs(values) < 2**53))):
-            column = pa.array(np.nan_to_num(values).astype(np.int64), mask=np.isnan(values))
+    """Values as trimmed strings, null where empty; 4.0 becomes 4, for a missing value turns a column's numbers into floats."""
     text = pc.utf8_trim_whitespace(column.cast(pa.string()))
+    text = pc.replace_substring_regex(text, r"^(-?[0-9]+)\.0$", r"\1")
     return pc.if_else(pc.equal(text, ""), None, text)
 
 
