@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import lmdb
 import pytest
 
 from fourfold.durable.environment import Environment, StorageFullError, Transaction, open_environment
@@ -100,19 +101,20 @@ def test_a_full_map_leaves_no_trace_and_smaller_things_still_fit(tmp_path: Path)
     environment.close()
 
 
-def fill(environment: Environment) -> None:
+def fill(environment: Environment, size: int) -> None:
     for number in range(1000):
-        put(environment, b"%d" % number, b"x" * 1000)
+        put(environment, b"%d-%d" % (size, number), b"x" * size)
 
 
 def test_upkeep_works_on_a_map_that_is_full_to_the_last_page(tmp_path: Path) -> None:
-    environment = opened_at(tmp_path, max_bytes=SMALL)
-    for _ in range(5):
-        with pytest.raises(StorageFullError):
-            fill(environment)
+    environment = opened_at(tmp_path, max_bytes=32 * SMALL)
+    for _ in range(2):
+        for size in (1_000_000, 100_000, 10_000, 1_000):
+            with pytest.raises(StorageFullError):
+                fill(environment, size)
         environment.write(lambda transaction: transaction.drop(environment.db["things"], delete=False), upkeep=True)
-        assert environment.map_size <= SMALL + (1 << 16)
-        put(environment, b"a", b"x" * (SMALL // 4))
+        assert environment.map_size <= 33 * SMALL
+        put(environment, b"a", b"x" * SMALL)
     environment.close()
 
 
@@ -138,8 +140,31 @@ def test_a_map_that_another_process_grew_is_adopted(environment: Environment, us
     assert environment.map_size >= 8 << 20
 
 
-def test_opening_adopts_and_grows_as_well(tmp_path: Path) -> None:
-    names = [f"database{number}" for number in range(200)]
+def test_a_map_that_another_process_grows_during_opening_is_adopted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened_at(tmp_path).close()
+    plain = lmdb.open
+
+    def interrupted(path: str, map_size: int, max_dbs: int, max_readers: int) -> lmdb.Environment:
+        opened = plain(path, map_size=map_size, max_dbs=max_dbs, max_readers=max_readers)
+        with Child(GROW, path) as child:
+            child.finished()
+        return opened
+
+    monkeypatch.setattr(lmdb, "open", interrupted)
+    environment = opened_at(tmp_path)
+    assert get(environment, b"big") == b"x" * (8 << 20)
+    environment.close()
+
+
+def test_every_commit_is_synced(environment: Environment) -> None:
+    # No test here can cut the power, so this much is read off: the two flags that would skip the sync are not set.
+    flags = environment._env.flags()
+    assert flags["sync"]
+    assert flags["metasync"]
+
+
+def test_opening_a_small_map_with_many_databases_grows_it(tmp_path: Path) -> None:
+    names = [f"database{number}" for number in range(40)]
     environment = open_environment(tmp_path, databases=names, map_size=1 << 14, max_bytes=1 << 20)
     assert list(environment.db) == names
     environment.close()

@@ -223,6 +223,18 @@ def test_versions_published_at_once_get_numbers_of_their_own(registry: Registry)
     assert {registry.load("feed", version)[0].version for version in versions} == set(versions)
 
 
+def test_a_reader_never_sees_half_a_version(registry: Registry) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        publishing = pool.submit(lambda: [registry.publish(manifest_of(), writes(data=bytes(3 << 20))) for _ in range(8)])
+        loads = 0
+        while not publishing.done():
+            for version in registry.versions("feed")[-1:]:
+                assert registry.load("feed", version)[0].files["ranker.safetensors"].size == 3 << 20
+                loads += 1
+        publishing.result()
+    assert loads > 0
+
+
 def test_promotions_at_once_are_all_in_the_history(registry: Registry) -> None:
     versions = published(registry, 8)
     with ThreadPoolExecutor(8) as pool:
