@@ -16,7 +16,7 @@ BAD = tuple(Rejected(file="log.csv", row=n, reason="late" if n % 2 else "odd", r
 
 
 class Numbered:
-    """Batches of the sizes given; the second has rejected rows."""
+    """Batches of the sizes given; all but the first have rejected rows."""
 
     name = "numbered"
 
@@ -27,7 +27,7 @@ class Numbered:
         ids = count()
         for number, size in enumerate(self.sizes):
             shown = [Impression(id=str(next(ids)), time=1, viewer="v", item="i", surface="s") for _ in range(size)]
-            yield ReadBatch(events=batch_of(shown), rejected=BAD if number == 1 else ())
+            yield ReadBatch(events=batch_of(shown), rejected=BAD if number else ())
 
 
 def imported(reader: Numbered, **options: object) -> tuple[ImportReport, list[pa.RecordBatch]]:
@@ -58,12 +58,14 @@ def test_report_counts_by_kind_and_reason_and_takes_the_clock_of_the_caller(tmp_
 
 def test_rejected_rows_are_set_aside_up_to_the_cap(tmp_path: Path) -> None:
     path = tmp_path / "rejected" / "x.jsonl"
-    report, _ = imported(Numbered(1, 1), rejected=path, keep_rejected=2)
-    assert [json.loads(line) for line in path.read_text().splitlines()] == [
+    report, _ = imported(Numbered(1, 1, 1), rejected=path, keep_rejected=7)
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [row["row"] for row in rows] == [1, 2, 3, 4, 5, 1, 2]
+    assert rows[:2] == [
         {"file": "log.csv", "row": 1, "reason": "late", "raw": {"n": 1}},
         {"file": "log.csv", "row": 2, "reason": "odd", "raw": {"n": 2}},
     ]
-    assert (report.rejected_path, report.rejected_written, sum(report.rejected.values())) == (path, 2, 5)
+    assert (report.rejected_path, report.rejected_written, sum(report.rejected.values())) == (path, 7, 10)
     assert [each.name for each in path.parent.iterdir()] == ["x.jsonl"]
 
 

@@ -167,3 +167,19 @@ def test_untimed_files_need_a_time(shop: Path) -> None:
         read(Mapping.from_toml(text.format("")).reader(shop))
     events, _ = read(Mapping.from_toml(text.format(f"at = {AT}\n")).reader(shop))
     assert [e.time for e in events] == [AT - 2, AT - 2]
+
+
+def test_a_log_whose_times_are_all_of_another_unit_says_so(tmp_path: Path) -> None:
+    (tmp_path / "views.csv").write_text("u,i,t\n1,2,1700000000000\n")
+    text = 'name = "x"\n[[logs]]\nfile = "views.csv"\nviewer = "u"\nitem = "i"\ntime = { column = "t" }\n'
+    with pytest.raises(DataError, match=r"views\.csv: no row has a usable time in 't'; check the column, its unit"):
+        read(Mapping.from_toml(text).reader(tmp_path))
+
+
+def test_lines_inside_quotes_and_rows_of_a_wrong_length_keep_their_numbers(tmp_path: Path) -> None:
+    rows = ['"a\nb",1,1700000000', "short", ",1,1700000000", "c,1,1700000000"]
+    (tmp_path / "views.csv").write_bytes(b"\xef\xbb\xbfu,i,t\r\n" + "\r\n".join(rows).encode())
+    text = 'name = "x"\n[[logs]]\nfile = "views.csv"\nviewer = "u"\nitem = "i"\ntime = { column = "t" }\n'
+    events, rejected = read(Mapping.from_toml(text).reader(tmp_path))
+    assert [e.viewer for e in events if isinstance(e, Impression)] == ["a\nb", "c"]
+    assert sorted((row.row, row.reason) for row in rejected) == [(2, "1 columns where the file has 3"), (3, "u: missing id")]

@@ -113,7 +113,10 @@ def _open_csv(
                 block_size=BLOCK_BYTES, encoding=text.encoding, column_names=list(text.names), use_threads=False
             ),
             parse_options=pa_csv.ParseOptions(
-                delimiter=text.delimiter, quote_char=text.quote or False, invalid_row_handler=skip
+                delimiter=text.delimiter,
+                quote_char=text.quote or False,
+                newlines_in_values=text.quote is not None,
+                invalid_row_handler=skip,
             ),
             convert_options=pa_csv.ConvertOptions(
                 include_columns=list(columns or []),

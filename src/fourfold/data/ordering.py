@@ -10,7 +10,7 @@ import pyarrow as pa
 from fourfold.data.reading import ReadBatch, joined, no_events
 from fourfold.events.types import SCHEMA
 
-RUN_EVENTS = 1_000_000
+RUN_EVENTS = 500_000
 
 
 def in_time_order(batches: Iterator[ReadBatch], *, run_events: int = RUN_EVENTS) -> Iterator[ReadBatch]:

@@ -99,15 +99,19 @@ class TabularReader:
         Raises
         ------
         DataError
-            If nothing has a usable time and `at` is not given.
+            If there are files with times but no usable one in them, or no such files and no `at`.
         """
         timed = [(file.path, file.text, file.columns.time) for file in self.logs]
         timed += [(file.path, file.text, file.columns.time) for file in self.edges if file.columns.time is not None]
         firsts = [first for path, text, when in timed if when and (first := _first(path, text, when)) is not None]
         if firsts:
             return min(firsts)
+        if timed:
+            path, _, when = timed[0]
+            column = when.column if when else ""
+            raise DataError(f"{path}: no row has a usable time in {column!r}; check the column, its unit and its format")
         if self.at is None:
-            raise DataError(f"{self.name}: no row has a usable time; give the time of these events (at = ...)")
+            raise DataError(f"{self.name}: no file has times; give the time of these events (at = ...)")
         return self.at
 
     def _log(self, file: LogFile) -> Iterator[ReadBatch]:
