@@ -144,3 +144,11 @@ def _sliced(run: Run, keys: Int, since: Int, before: Int, newest: int | None) ->
     index = np.repeat(start, length) + offset
     rows: dict[str, Column] = {name: column[index] for name, column in run.columns.items()}
     return rows | {"query": query, "time": run.at.imag[index].astype(np.int64)}
+
+
+def newest_keys(table: Table, count: int) -> Int:
+    """The keys with the newest rows, newest first, each once."""
+    at = np.concatenate([np.zeros(0, np.complex128), *(run.at for run in table.runs)])
+    keys = at.real[np.lexsort((at.real, -at.imag))].astype(np.int64)
+    first = np.sort(np.unique(keys, return_index=True)[1])
+    return keys[first[:count]]

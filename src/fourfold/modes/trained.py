@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from fourfold.definition import Recommender
 from fourfold.features.encoding import Encoder
@@ -57,17 +58,23 @@ def load_models(definition: Recommender, registry: Registry, version: str | None
         return Untrained()
     manifest, folder = registry.load(definition.surface, version)
     check(definition, manifest)
-    ranker, retrieval, table = folder / RANKER_FILE, folder / RETRIEVAL_FILE, folder / "item_to_item.safetensors"
-    scorer, index = None, None
-    if ranker.exists():
-        model = load_model(ranker)
-        assert isinstance(model, Ranker)
-        scorer = LocalScorer(ScoringEngine(model))
-    if retrieval.exists():
-        tower = load_model(retrieval)
+    ranker, index = load_ranker(folder), None
+    if (folder / RETRIEVAL_FILE).exists():
+        tower = load_model(folder / RETRIEVAL_FILE)
         assert isinstance(tower, TwoTowerModel)
         index = EmbeddingIndex(tower)
-    return TrainedModels(manifest.version, scorer, index, ItemTable.load(folder) if table.exists() else None)
+    table = ItemTable.load(folder) if (folder / "item_to_item.safetensors").exists() else None
+    return TrainedModels(manifest.version, LocalScorer(ScoringEngine(ranker)) if ranker else None, index, table)
+
+
+def load_ranker(folder: Path) -> Ranker | None:
+    """The ranker of a version's folder, if it has one."""
+    path = folder / RANKER_FILE
+    if not path.exists():
+        return None
+    model = load_model(path)
+    assert isinstance(model, Ranker)
+    return model
 
 
 class PromotedModels:

@@ -16,14 +16,14 @@ LATEST = 200_000
 
 def backfill(asked: Asked, filters: Sequence[Filter], pool: Pool, size: int) -> Pool:
     """The pool with enough items of the catalogue behind it that at least `size` remain, as far as there are any."""
-    items = _by_popularity(asked)
+    items = by_popularity(asked)
     items = items[~np.isin(items, pool.items)]
     passing, _ = kept(asked, filters, items)
     fill = items[passing][: size - len(pool)]
     return pool.extended(CATALOGUE, fill)
 
 
-def _by_popularity(asked: Asked) -> Int:
+def by_popularity(asked: Asked) -> Int:
     """All items: those with the most recent actions first, then the newest, then by id."""
     view, name = asked.view, asked.view.definition.item.name
     items = view.all_rows(name)

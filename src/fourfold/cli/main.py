@@ -1,0 +1,70 @@
+"""The command line. Commands import what they need when they run, so that help is there at once."""
+
+import sys
+
+import typer
+
+from fourfold import __version__
+from fourfold.cli import demo, events, models, recommend, setup, train
+from fourfold.cli.console import err
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="""[bold]Fourfold[/bold]: one definition of a recommender, served four ways.
+
+From data to slates:
+
+  fourfold demo                                    all of the below on MovieLens-100k
+
+  fourfold define kuairand                         put a definition in place (or your own JSON file)
+
+  fourfold import kuairand --from DIR              events into the log
+
+  fourfold train feed                              train, judge, promote a version
+
+  fourfold recommend feed --viewer 42 --explain    a slate, and why each item is there
+
+  fourfold serve                                   the same over HTTP
+
+All state lies in one directory: --home, FOURFOLD_HOME, or ./fourfold-home.""",
+)
+setup.register(app)
+train.register(app)
+recommend.register(app)
+app.add_typer(events.app, name="events")
+app.add_typer(models.app, name="models")
+demo.register(app)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(__version__)
+
+
+def main() -> None:
+    """Run a command; an error that a person can act on is one line, not a traceback."""
+    try:
+        app()
+    except Exception as error:
+        if not _is_expected(error):
+            raise
+        err.print(f"[bold red]error:[/bold red] {_plain(error)}", soft_wrap=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        err.print("stopped")
+        sys.exit(130)
+
+
+def _is_expected(error: Exception) -> bool:
+    """Whether an error comes from this package or from the operating system: its message says what to do."""
+    return type(error).__module__.startswith("fourfold.") or isinstance(error, OSError)
+
+
+def _plain(error: Exception) -> str:
+    from rich.markup import escape  # noqa: PLC0415
+
+    return escape(str(error))

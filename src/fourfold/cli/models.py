@@ -1,0 +1,77 @@
+"""Commands for trained versions."""
+
+from typing import Annotated
+
+import msgspec
+import typer
+
+from fourfold.cli.console import DEFAULT_HOME, Home, Json, report, table
+
+app = typer.Typer(no_args_is_help=True, help="Trained versions: list, show, promote, roll back, prune.")
+
+Surface = Annotated[str, typer.Argument(help="Which surface.")]
+
+
+@app.command(name="list")
+def list_(surface: Surface, home: Home = DEFAULT_HOME, json: Json = False) -> None:
+    """The versions of a surface and which one serves."""
+    from fourfold.modes.home import Home as Opened  # noqa: PLC0415
+
+    registry = Opened(home).registry
+    promoted = registry.promoted(surface)
+    manifests = [registry.load(surface, version)[0] for version in registry.versions(surface)]
+    rows = [[m.version, m.kind, m.trained_hash, m.seed, "serves" if m.version == promoted else ""] for m in manifests]
+    document = [{"version": m.version, "kind": m.kind, "promoted": m.version == promoted} for m in manifests]
+    report(document, json, table(f"Versions of {surface}", ["version", "kind", "trained for", ">seed", ""], rows))
+
+
+@app.command()
+def show(
+    surface: Surface,
+    version: Annotated[str | None, typer.Argument(help="Otherwise the promoted one.")] = None,
+    home: Home = DEFAULT_HOME,
+    json: Json = False,
+) -> None:
+    """What a version is: its data, metrics, definition hash and files."""
+    from fourfold.modes.home import Home as Opened  # noqa: PLC0415
+
+    manifest, folder = Opened(home).registry.load(surface, version)
+    document = msgspec.to_builtins(manifest)
+    rows = [[name, value] for name, value in document.items() if name not in ("definition", "files", "metrics")]
+    metrics = [[name, value] for name, value in manifest.metrics.items()]
+    report(document, json, table(str(folder), ["field", "value"], rows), table("Metrics", ["metric", ">value"], metrics))
+
+
+@app.command()
+def promote(surface: Surface, version: str, home: Home = DEFAULT_HOME, json: Json = False) -> None:
+    """Serve a version. Running services pick it up between two requests."""
+    from fourfold.modes.home import Home as Opened  # noqa: PLC0415
+    from fourfold.training.registry import check  # noqa: PLC0415
+
+    opened = Opened(home)
+    check(opened.definition(surface), opened.registry.load(surface, version)[0])
+    opened.registry.promote(surface, version)
+    report({"surface": surface, "promoted": version}, json, f"{surface} is served by {version}")
+
+
+@app.command()
+def rollback(surface: Surface, home: Home = DEFAULT_HOME, json: Json = False) -> None:
+    """Serve the version that served before."""
+    from fourfold.modes.home import Home as Opened  # noqa: PLC0415
+
+    version = Opened(home).registry.rollback(surface)
+    report({"surface": surface, "promoted": version}, json, f"{surface} is served by {version} again")
+
+
+@app.command()
+def prune(
+    surface: Surface,
+    keep: Annotated[int, typer.Option(min=1, help="How many of the newest versions stay.")] = 5,
+    home: Home = DEFAULT_HOME,
+    json: Json = False,
+) -> None:
+    """Delete old versions; never the one that serves, nor the one before it."""
+    from fourfold.modes.home import Home as Opened  # noqa: PLC0415
+
+    gone = Opened(home).registry.prune(surface, keep)
+    report({"surface": surface, "pruned": gone}, json, f"deleted: {', '.join(gone) or 'nothing'}")

@@ -1,0 +1,133 @@
+"""Commands that serve: one slate on the terminal, or all of them over HTTP."""
+
+import json as json_module
+import os
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from fourfold.cli.console import DEFAULT_HOME, Home, Json, one_thread, progress, report, table
+
+
+class ServiceError(RuntimeError):
+    """A service did not answer with a slate; the message holds what it said."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    app.command()(recommend)
+    app.command()(serve)
+
+
+def recommend(
+    surface: Annotated[str, typer.Argument(help="Which surface.")],
+    viewer: Annotated[str, typer.Option(help="Who the slate is for; a new one gets a slate too.")],
+    home: Home = DEFAULT_HOME,
+    json: Json = False,
+    size: Annotated[int | None, typer.Option(help="How many items.")] = None,
+    time: Annotated[int | None, typer.Option(help="As of when, in milliseconds since 1970; otherwise now.")] = None,
+    exclude: Annotated[list[str] | None, typer.Option(help="An item that must not appear; may be repeated.")] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Show sources, reasons, probabilities and the trace.")] = False,
+    url: Annotated[str | None, typer.Option(help="Ask a running service, such as http://127.0.0.1:8000.")] = None,
+) -> None:
+    """A slate for one viewer, with titles, scores and reasons."""
+    fields = {"viewer": viewer, "size": size, "time": time, "exclude": exclude or []}
+    body = {name: value for name, value in fields.items() if value is not None}
+    slate = _asked(f"{url}/v1/{surface}/recommend", body) if url else _computed(home, surface, body)
+    report(slate, json, *_tables(slate, explain))
+
+
+def serve(
+    home: Home = DEFAULT_HOME,
+    surface: Annotated[list[str] | None, typer.Option(help="Which surface; may be repeated. Otherwise all.")] = None,
+    host: Annotated[str, typer.Option(help="Any other than loopback needs API keys in FOURFOLD_API_KEYS.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
+) -> None:
+    """Serve slates over HTTP and take events: POST /v1/{surface}/recommend and POST /v1/events."""
+    from fourfold.api.serve import serve as run  # noqa: PLC0415
+    from fourfold.modes.home import Home as Opened  # noqa: PLC0415
+
+    one_thread()
+    with Opened(home) as opened:
+        run(opened, surface or opened.surfaces(), host, port)
+
+
+def _computed(home: Path, surface: str, body: dict[str, Any]) -> dict[str, Any]:
+    """The slate, made in this process; state is read and nothing is written."""
+    from fourfold.modes.home import Home as Opened  # noqa: PLC0415
+    from fourfold.modes.online import Online  # noqa: PLC0415
+    from fourfold.pipeline.slate import Request  # noqa: PLC0415
+
+    one_thread()
+    with Opened(home) as opened:
+        online = Online(opened, surface)
+        if online.consumer.lag:
+            with progress("apply the log") as advance:
+                online.consumer.catch_up(on_progress=lambda done, total: advance(done, total, "events"))
+        slate = online.pipeline.recommend(msgspec.convert(body, Request), online.now())
+    plain: dict[str, Any] = msgspec.to_builtins(slate)
+    return plain
+
+
+def _asked(url: str, body: dict[str, Any]) -> dict[str, Any]:
+    """The slate, from a service."""
+    headers = {"Content-Type": "application/json"}
+    keys = os.environ.get("FOURFOLD_API_KEYS")
+    if keys:
+        headers["Authorization"] = f"Bearer {keys.split(',')[0].strip()}"
+    if not url.startswith(("http://", "https://")):
+        raise ServiceError(f"{url} is not the address of a service; write one such as http://127.0.0.1:8000")
+    request = urllib.request.Request(url, json_module.dumps(body).encode(), headers)  # checked just above
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            slate: dict[str, Any] = json_module.load(answer)
+    except urllib.error.HTTPError as error:
+        raise ServiceError(f"{url} answered {error.code}: {error.read(2000).decode(errors='replace')}") from None
+    except urllib.error.URLError as error:
+        raise ServiceError(f"{url} cannot be reached: {error.reason}") from None
+    return slate
+
+
+def _tables(slate: dict[str, Any], explain: bool) -> list[Any]:
+    items = slate["items"]
+    actions = list(items[0]["probabilities"]) if items and explain else []
+    columns = ["", "item", "title", ">score", *(f">P({action})" for action in actions), "sources", "reason"]
+    rows = [
+        [
+            place,
+            item["item"],
+            item["title"],
+            float(item["score"]),
+            *(item["probabilities"].get(action) for action in actions),
+            ", ".join(item["sources"]),
+            item["reason"],
+        ]
+        for place, item in enumerate(items, 1)
+    ]
+    made: list[Any] = [table(f"{slate['surface']} for {slate['viewer']} (model {slate['model'] or 'none'})", columns, rows)]
+    made += [f"degraded: {d['stage']}: {d['cause']}; {d['effect']}" for d in slate["degradations"]]
+    return made + (_trace(slate["trace"]) if explain else [])
+
+
+def _trace(trace: dict[str, Any]) -> list[Any]:
+    stages = [[stage["stage"], stage["taken"], stage["given"], float(stage["ms"])] for stage in trace["stages"]]
+    dropped = ", ".join(f"{count} {name}" for name, count in trace["dropped"].items()) or "nothing"
+    ages = ", ".join(f"{name} {_age(trace[f'{name}_age_ms'])}" for name in ("state", "viewer"))
+    return [
+        table("Stages", ["stage", ">took", ">gave", ">ms"], stages),
+        f"dropped: {dropped}; history: {trace['history']} entries; newest event: {ages}; log offset {trace['offset']}",
+    ]
+
+
+def _age(milliseconds: int | None) -> str:
+    if milliseconds is None:
+        return "never"
+    seconds = milliseconds / 1000
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit} ago"
+    return f"{seconds:.1f} s ago"

@@ -1,0 +1,143 @@
+"""Commands that set a home up: definitions, imports, status."""
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fourfold.cli.console import DEFAULT_HOME, Home, Json, progress, report, say, table
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    app.command()(define)
+    app.command(name="import")(import_)
+    app.command()(status)
+
+
+def define(
+    source: Annotated[str, typer.Argument(help="A preset (movielens, kuairand, musae_github, world) or a JSON file.")],
+    home: Home = DEFAULT_HOME,
+    json: Json = False,
+    show: Annotated[bool, typer.Option("--show", help="Print the definition as JSON and change nothing.")] = False,
+) -> None:
+    """Put a recommender's definition in place.
+
+    A preset is a good start: print it with --show, change it, and pass your file.
+    """
+    from fourfold.cli.datasets import definition_from  # noqa: PLC0415
+    from fourfold.modes.home import Home as Opened  # noqa: PLC0415
+
+    definition = definition_from(source)
+    if show:
+        report(definition.to_dict(), True)
+        return
+    path = Opened(home).define(definition)
+    document = {"surface": definition.surface, "hash": definition.hash, "path": str(path)}
+    report(document, json, f"defined [bold]{definition.surface}[/bold] ({definition.hash}) in {path}")
+
+
+def import_(
+    data: Annotated[
+        str, typer.Argument(help="A data set (movielens-100k, movielens, kuairand, musae-github), or a mapping file.")
+    ],
+    source: Annotated[
+        Path | None, typer.Option("--from", help="The folder that holds the data; some sets can be fetched.")
+    ] = None,
+    home: Home = DEFAULT_HOME,
+    json: Json = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first row that is no event.")] = False,
+) -> None:
+    """Import a data set, or your own CSV, Parquet or JSON Lines files, into the log.
+
+    Rows that are no events are counted, explained and set aside. Importing twice changes nothing: event ids are the same.
+    Your own files need a mapping file in TOML: pass it in place of a data set's name, with --from FOLDER.
+    """
+    from fourfold.cli.datasets import reader_of  # noqa: PLC0415
+    from fourfold.data.importing import run_import  # noqa: PLC0415
+    from fourfold.modes.home import Home as Opened  # noqa: PLC0415
+
+    with Opened(home) as opened:
+        reader = reader_of(data, source, opened.path / "cache", say)
+        rejected = opened.rejected / f"{reader.name}.jsonl"
+        with progress(f"import {reader.name}") as advance:
+            result = run_import(
+                reader,
+                lambda batch: opened.log.append(batch, time.time_ns() // 1_000_000),
+                clock=time.perf_counter,
+                rejected=rejected,
+                strict=strict,
+                on_progress=lambda done: advance(done.events, None, f"events, {done.rejected} rows rejected"),
+            )
+    document = {
+        "data": result.name,
+        "events": result.events,
+        "rejected": result.rejected,
+        "rejected_path": result.rejected_path,
+        "seconds": result.seconds,
+        "events_per_s": result.events_per_second,
+    }
+    rows: list[list[object]] = [[kind, count] for kind, count in result.events.items()]
+    rows += [[f"rejected: {reason}", count] for reason, count in result.rejected.items()]
+    aside = f"rejected rows are in {result.rejected_path}" if result.rejected_path else "no row was rejected"
+    speed = f"{result.total} events in {result.seconds:.1f} s; {aside}"
+    report(document, json, table(f"Imported {result.name}", ["event", ">count"], rows), speed)
+
+
+def status(home: Home = DEFAULT_HOME, json: Json = False) -> None:
+    """What is in a home: surfaces, entities, events, models, and how fresh it all is."""
+    from fourfold.modes.home import Home as Opened  # noqa: PLC0415
+
+    with Opened(home) as opened:
+        surfaces = [_surface_status(opened, surface) for surface in opened.surfaces()]
+        document = {
+            "home": str(home),
+            "log": {"start": opened.log.start, "end": opened.log.end, "consumers": dict(opened.log.consumers())},
+            "surfaces": surfaces,
+        }
+    columns = ["surface", "definition", ">entities", ">impressions", ">actions", "newest event", "model"]
+    rows = [
+        [
+            found["surface"],
+            found["definition"],
+            ", ".join(f"{count} {name}" for name, count in found["entities"].items()),
+            found["impressions"],
+            found["actions"],
+            found["newest"] or "-",
+            found["model"] or "not trained",
+        ]
+        for found in surfaces
+    ]
+    hint = "" if surfaces else "no surface is defined yet: try `fourfold define movielens`"
+    report(document, json, table(f"{home}", columns, rows), f"log: {document['log']} {hint}")
+
+
+def _surface_status(opened: Any, surface: str) -> dict[str, Any]:
+    from fourfold.features.table import newest_keys  # noqa: PLC0415
+
+    consumer = opened.consumer(surface)
+    with progress(f"reading the log for {surface}") as advance:
+        consumer.catch_up(on_progress=lambda done, total: advance(done, total, "events"))
+    view = consumer.state.view()
+    definition = view.definition
+    shown = view.table("impression")
+    return {
+        "surface": surface,
+        "definition": definition.hash,
+        "entities": {entity.name: view.size(entity.name) for entity in definition.entities},
+        "impressions": len(shown),
+        "actions": len(view.table("action")),
+        "newest": _iso(view.newest_time),
+        "model": opened.registry.promoted(surface),
+        "ignored": dict(consumer.state.ignored),
+        "latest_viewers": view.ids(definition.viewer.name, newest_keys(shown, 5)),
+    }
+
+
+def _iso(milliseconds: int) -> str | None:
+    if milliseconds < 0:
+        return None
+    from datetime import UTC, datetime  # noqa: PLC0415
+
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="seconds")

@@ -1,0 +1,1 @@
+"""The lab: whole slates judged on what members really did next."""
