@@ -69,6 +69,15 @@ def test_a_changed_archive_is_refused_and_nothing_is_left(
     assert list((tmp_path / "cache").iterdir()) == []
 
 
+def test_a_download_without_end_is_broken_off(
+    tmp_path: Path, archive: bytes, served: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("subprocess.run", no_pip)
+    monkeypatch.setattr(fetch, "LARGEST_ARCHIVE", 100)
+    with pytest.raises(DataError, match="not the archive that was asked for"):
+        fetch.movielens_100k(tmp_path, lambda _: None, sha256=hashlib.sha256(archive).hexdigest())
+
+
 def test_offline_it_comes_out_of_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = atomic(tmp_path / "source")
     wheel = zipped({f"recbole/dataset_example/ml-100k/ml-100k{p.suffix}": p.read_bytes() for p in source.iterdir()})

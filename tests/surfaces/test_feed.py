@@ -1,6 +1,6 @@
 import pytest
 
-from fourfold.definition import Action, Category, DefinitionError, Edge, Entity, Recommender, Text
+from fourfold.definition import Action, Category, DefinitionError, Edge, Entity, Hidden, Recommender, Text
 from fourfold.surfaces import feed
 
 CLICK, HIDE = Action("click").worth(1), Action("hide").worth(-20)
@@ -32,6 +32,11 @@ def test_what_the_parts_allow_is_added() -> None:
     )
     assert definition.selector.per_author == 2
     assert ("viewer", "item.author") in [getattr(feature, "by", None) for feature in definition.features]
+
+
+def test_only_harmful_actions_hide() -> None:
+    definition = feed(actions=[CLICK, HIDE, Action("skip")])
+    assert definition.filters[-1] == Hidden(("hide",))
 
 
 def test_what_is_said_stays_as_said() -> None:

@@ -5,6 +5,7 @@ package.
 """
 
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -132,3 +133,5 @@ def _copy(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> None
         raise DataError(f"{member.filename} would be {member.file_size:,} bytes; at most {LARGEST_FILE:,} are taken")
     with archive.open(member) as source, path.open("wb") as target:
         shutil.copyfileobj(source, target)
+        target.flush()
+        os.fsync(target.fileno())
