@@ -65,3 +65,10 @@ def test_a_fit_reads_an_even_sample_of_many_rows() -> None:
 
 def test_no_numbers_are_no_columns() -> None:
     assert fitted(np.zeros((3, 0)))(torch.zeros(5, 0)).shape == (5, 0)
+
+
+def test_a_missing_value_is_the_middle_and_not_the_rank_of_zero() -> None:
+    normalizer = fitted(np.arange(5.0, 105.0)[:, None])
+    missing, zero = normalizer(torch.tensor([[float("nan")], [0.0]]))
+    assert missing.tolist() == [0, 1]
+    assert zero[0] < -2
