@@ -1,4 +1,7 @@
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -85,6 +88,23 @@ def test_a_failed_import_leaves_no_half_written_file(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="disk full"):
         run_import(Numbered(1, 1), full, clock=lambda: 0.0, rejected=tmp_path / "x.jsonl", batch_events=2)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_killed_import_leaves_no_file_under_the_final_name_and_can_be_repeated(tmp_path: Path) -> None:
+    code = """
+import os, signal, sys
+from pathlib import Path
+from fourfold.data.importing import run_import
+from tests.data.test_importing import Numbered
+run_import(Numbered(1, 1), lambda _: os.kill(os.getpid(), signal.SIGKILL), clock=lambda: 0.0, rejected=Path(sys.argv[1]))
+"""
+    path = tmp_path / "x.jsonl"
+    killed = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert not path.exists()
+    imported(Numbered(1, 1), rejected=path)
+    assert [each.name for each in tmp_path.iterdir()] == ["x.jsonl"]
+    assert len(path.read_text().splitlines()) == 5
 
 
 def test_strict_stops_at_the_first_with_file_row_and_reason(tmp_path: Path) -> None:

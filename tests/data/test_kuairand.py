@@ -109,6 +109,15 @@ def test_earlier_exposures_end_before_the_log_and_keep_their_order(tmp_path: Pat
     assert len({event.id for event in events}) == len(events)
 
 
+def test_earlier_exposures_of_nobody_are_rejected(tmp_path: Path) -> None:
+    path = folder(tmp_path, before=True) / "user_sequences_before_x.parquet"
+    table = pq.read_table(path)
+    pq.write_table(table.set_column(0, "user_id", pa.array([None, 2.0])), path)
+    events, rejected = read(kuairand_reader(tmp_path))
+    assert [(row.row, row.reason) for row in rejected] == [(1, "user_id: missing id")]
+    assert [e.viewer for e in events if isinstance(e, Impression) and ":before:" in e.id] == ["2"]
+
+
 def test_without_prehistory(tmp_path: Path) -> None:
     events, _ = read(kuairand_reader(folder(tmp_path, before=True), with_prehistory=False))
     assert not [e for e in events if ":before:" in e.id]

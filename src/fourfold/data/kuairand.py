@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from fourfold.data.columns import Mask
+from fourfold.data.columns import Faults, Mask, ids
 from fourfold.data.entities import AttributeColumn, EntityColumns, Kind
 from fourfold.data.files import chunks
 from fourfold.data.interactions import ActionRule, InteractionColumns, TimeColumn
@@ -81,7 +81,10 @@ class KuaiRandReader:
             return
         columns = ["user_id", "last_time_ms", "watch_seq", "like_seq", "long_watch_seq"]
         for chunk in chunks(self.before, columns):
-            yield ReadBatch(events=_exposures(chunk.rows, log_start, self.surface))
+            faults = Faults(len(chunk.rows))
+            ids(chunk.rows.column("user_id"), "user_id", faults)
+            known = chunk.rows.filter(pa.array(faults.kept))
+            yield ReadBatch(events=_exposures(known, log_start, self.surface), rejected=faults.rejected(chunk))
 
 
 def kuairand_reader(folder: Path, *, surface: str = "feed", with_prehistory: bool = True) -> KuaiRandReader:
@@ -187,7 +190,7 @@ def _ends(rows: pa.RecordBatch, log_start: int) -> NDArray[np.int64]:
 def _flat(rows: pa.RecordBatch, column: str) -> tuple[NDArray[np.int64], ...]:
     lists = rows.column(column)
     lengths = pc.list_value_length(lists).fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
-    users = np.repeat(rows.column("user_id").to_numpy(zero_copy_only=False), lengths)
+    users = np.repeat(rows.column("user_id").cast(pa.int64()).to_numpy(zero_copy_only=False), lengths)
     starts = np.repeat(np.cumsum(lengths) - lengths, lengths)
     return users, lists.flatten().to_numpy(zero_copy_only=False), np.arange(len(users)) - starts, lengths
 
