@@ -1,17 +1,23 @@
 """The online mode: everything in the request, on a state that follows the log."""
 
+import hashlib
+import logging
 import time
 from types import TracebackType
 from typing import Self
 
 import pyarrow as pa
+from msgspec.structs import replace
 
+from fourfold.events.log import MAX_ID, LogFullError
 from fourfold.events.types import Impression, batch_of
 from fourfold.features.view import View
 from fourfold.modes.home import Home
 from fourfold.modes.trained import PromotedModels
 from fourfold.pipeline.pipeline import Pipeline
-from fourfold.pipeline.slate import Request, Slate
+from fourfold.pipeline.slate import Degradation, Request, Slate
+
+logger = logging.getLogger(__name__)
 
 EVENTS_PER_REQUEST = 20_000
 """How many new events a request applies before it is answered; more than that is a backlog, left to `follow`."""
@@ -50,9 +56,7 @@ class Online:
     def recommend(self, request: Request) -> Slate:
         """The slate for a request, as of its time or now."""
         slate = self.pipeline.recommend(request, self.now())
-        if self.deployment.log_impressions and slate.items:
-            self.home.log.append(_impressions(slate), wall_clock())
-        return slate
+        return self._logged(slate) if self.deployment.log_impressions and slate.items else slate
 
     def now(self) -> int:
         """What time it is by the deployment's clock, in milliseconds."""
@@ -64,6 +68,15 @@ class Online:
         if self.consumer.commits:
             self.consumer.commit()
         self.models.refresh()
+
+    def _logged(self, slate: Slate) -> Slate:
+        try:
+            self.home.log.append(_impressions(slate), wall_clock())
+        except LogFullError as error:
+            logger.error("surface %s: impressions were not logged: %s", self.surface, error)  # noqa: TRY400  # it says it all
+            lost = Degradation(stage="log_impressions", cause="the log is full", effect="its impressions are not recorded")
+            return replace(slate, degradations=[*slate.degradations, lost])
+        return slate
 
     def _view(self) -> View:
         return self.consumer.view(EVENTS_PER_REQUEST)
@@ -77,7 +90,7 @@ def wall_clock() -> int:
 def _impressions(slate: Slate) -> pa.RecordBatch:
     return batch_of(
         Impression(
-            id=f"{slate.request}/{position}",
+            id=_impression_id(slate.request, position),
             time=slate.time,
             viewer=slate.viewer,
             item=item.item,
@@ -87,3 +100,9 @@ def _impressions(slate: Slate) -> pa.RecordBatch:
         )
         for position, item in enumerate(slate.items)
     )
+
+
+def _impression_id(request: str, position: int) -> str:
+    """``REQUEST/POSITION``, or a digest of it where that would be too long for an id."""
+    readable = f"{request}/{position}"
+    return readable if len(readable) <= MAX_ID else hashlib.sha256(readable.encode()).hexdigest()

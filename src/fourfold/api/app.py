@@ -1,0 +1,75 @@
+"""The HTTP service as one ASGI application: routes, error answers and lifespan put together."""
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from functools import cache
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+
+from fourfold import __version__
+from fourfold.api.errors import ApiError, not_routed, refused
+from fourfold.api.guard import Guard
+from fourfold.api.keys import Keys
+from fourfold.api.management import health, management
+from fourfold.api.openapi import document
+from fourfold.api.service import FOLLOW_SECONDS, Service
+from fourfold.api.traffic import events_route, recommend_route
+from fourfold.api.workers import EVENT_QUEUE, EVENT_THREADS, RECOMMEND_QUEUE, RECOMMEND_THREADS, Workers
+from fourfold.modes.home import Home
+
+
+def create_app(
+    home: Home,
+    surfaces: Sequence[str],
+    *,
+    keys: Iterable[str] = (),
+    threads: int = RECOMMEND_THREADS,
+    queue: int = RECOMMEND_QUEUE,
+    follow_seconds: float = FOLLOW_SECONDS,
+) -> FastAPI:
+    """The service of some surfaces of a home.
+
+    Parameters
+    ----------
+    home : Home
+        Where log, definitions, state and models lie. It must stay open while the service runs.
+    surfaces : sequence of str
+        What to serve.
+    keys : iterable of str
+        API keys. Without any, only requests to a name of this machine (127.0.0.1, localhost) are answered.
+    threads, queue : int
+        How many slates are computed at once, and how many requests may wait before new ones are answered with 429.
+    follow_seconds : float
+        The pause between two rounds of upkeep: commit the state, look for new models.
+
+    Raises
+    ------
+    HomeError, DefinitionError, ApiKeyError
+        If a surface has no definition, or a key cannot be used.
+    """
+    service, accepted = Service(home, surfaces, follow_seconds=follow_seconds), Keys(keys)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        with service:
+            yield
+
+    app = FastAPI(
+        title="Fourfold",
+        version=__version__,
+        lifespan=lifespan,
+        docs_url=None,  # Those pages load scripts from elsewhere.
+        redoc_url=None,
+        redirect_slashes=False,
+        exception_handlers={ApiError: refused, HTTPException: not_routed},
+    )
+    app.add_middleware(Guard, keys=accepted)
+    recommend = recommend_route(service, Workers(threads, queue))
+    events = events_route(service, Workers(EVENT_THREADS, EVENT_QUEUE))
+    app.add_route("/v1/{surface}/recommend", recommend, methods=["POST"], include_in_schema=False)
+    app.add_route("/v1/events", events, methods=["POST"], include_in_schema=False)
+    app.include_router(management(service), tags=["management"])
+    app.include_router(health(service), tags=["health"])
+    app.openapi = cache(lambda: document(app, keyed=bool(accepted)))  # type: ignore[method-assign]  # FastAPI's own way
+    return app

@@ -1,0 +1,81 @@
+"""The two routes that carry the traffic: slates out, events in. Plain Starlette and msgspec, without a layer in between."""
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response
+
+from fourfold.api.bodies import (
+    JSON,
+    MAX_EVENT_BYTES,
+    MAX_REQUEST_BYTES,
+    NDJSON,
+    decode_events,
+    decode_request,
+    read_body,
+)
+from fourfold.api.errors import ApiError
+from fourfold.api.rules import check_time
+from fourfold.api.service import Service
+from fourfold.api.workers import Workers
+from fourfold.events.log import InvalidEventError, LogFullError
+from fourfold.modes.online import wall_clock
+from fourfold.pipeline.slate import Request
+
+Handler = Callable[[HttpRequest], Awaitable[Response]]
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """Events that are safe on disk: how many, and the log offset after them. A slate whose trace reaches it knows them."""
+
+    accepted: int
+    offset: int
+
+
+def recommend_route(service: Service, workers: Workers) -> Handler:
+    """The handler of ``POST /v1/{surface}/recommend``."""
+
+    async def recommend(http: HttpRequest) -> Response:
+        follower = service.of(http.path_params["surface"])
+        with workers.place():
+            _, body = await read_body(http, MAX_REQUEST_BYTES, (JSON,))
+            request = _checked(decode_request(body))
+            if not follower.caught_up:
+                # Answering from half a state would show what was hidden, blocked or deleted.
+                raise ApiError(
+                    503, "the state has not reached the log yet", "it again when /readyz says so", {"Retry-After": "1"}
+                )
+            answer = await workers.run(lambda: msgspec.json.encode(follower.online.recommend(request)))
+        return Response(answer, 200, media_type=JSON)
+
+    return recommend
+
+
+def events_route(service: Service, workers: Workers) -> Handler:
+    """The handler of ``POST /v1/events``."""
+
+    async def events(http: HttpRequest) -> Response:
+        with workers.place():
+            kind, body = await read_body(http, MAX_EVENT_BYTES, (JSON, NDJSON))
+            accepted = await workers.run(lambda: _append(service, kind, body))
+        return Response(msgspec.json.encode(accepted), 202, media_type=JSON)
+
+    return events
+
+
+def _checked(request: Request) -> Request:
+    fault = None if request.time is None else check_time(request.time, wall_clock())
+    if fault is not None:
+        raise ApiError(422, f"{fault[0]}: {fault[1]}", f"{fault[2]}; or leave it out")
+    return request
+
+
+def _append(service: Service, kind: str, body: bytes) -> Accepted:
+    events = decode_events(kind, body)
+    try:
+        return Accepted(len(events), service.append(events))
+    except LogFullError as error:
+        raise ApiError(507, str(error), "the same events again when there is room; none of them was taken") from None
+    except InvalidEventError as error:
+        raise ApiError(422, f"events[{error.row}].{error.column}: {error.problem}", "what /openapi.json says") from None

@@ -1,0 +1,54 @@
+"""Where requests are computed: a few threads, and a short queue before them. Who finds the queue full is told so at once."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import anyio
+import anyio.to_thread
+
+from fourfold.api.errors import ApiError
+
+T = TypeVar("T")
+
+RECOMMEND_THREADS, RECOMMEND_QUEUE = 4, 64
+EVENT_THREADS, EVENT_QUEUE = 8, 24
+"""More threads than cores, because appends wait for the disk together; a short queue, because bodies of 10 MB wait in it."""
+
+
+class Workers:
+    """A bounded pool of threads.
+
+    Parameters
+    ----------
+    threads : int
+        How many requests are computed at once.
+    queue : int
+        How many more may be read or wait.
+    """
+
+    def __init__(self, threads: int, queue: int) -> None:
+        self._limiter = anyio.CapacityLimiter(threads)
+        self._places = threads + queue
+        self._taken = 0
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Hold a place for one request, from before its body is read until it is answered.
+
+        Raises
+        ------
+        ApiError
+            429 if all are taken.
+        """
+        if self._taken >= self._places:
+            raise ApiError(429, "too many requests wait already", "it again in a second", {"Retry-After": "1"})
+        self._taken += 1
+        try:
+            yield
+        finally:
+            self._taken -= 1
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Do the work in one of the threads."""
+        return await anyio.to_thread.run_sync(work, limiter=self._limiter)
