@@ -1,0 +1,92 @@
+"""The timeline: entries by the naive truth, stable as time goes on, and invisible to their own request."""
+
+import numpy as np
+from hypothesis import given
+
+from fourfold.events.types import Action, Event, Impression
+from fourfold.features.timeline import Timeline, timeline
+from fourfold.features.view import View
+from tests.features.oracle import Oracle
+from tests.features.samples import state_of
+from tests.strategies import MEMBERS, START, TINY, logs, times
+
+MINUTE = 60_000
+
+
+def rows(view: View, found: Timeline, viewer: int) -> list[tuple[str, int, int, int, bool, tuple[str, ...]]]:
+    span = range(int(found.starts[viewer]), int(found.starts[viewer + 1]))
+    names = np.array([action.name for action in TINY.actions])
+    return [
+        (
+            view.ids("post", found.item[i : i + 1])[0],
+            int(found.time[i]),
+            int(found.request[i]),
+            int(found.seen[i]),
+            bool(found.shown[i]),
+            tuple(sorted(names[found.actions[i] > 0])),
+        )
+        for i in span
+    ]
+
+
+@given(logs(), times())
+def test_equals_the_naive_truth(events: list[Event], moment: int) -> None:
+    view, oracle = state_of(events).view(), Oracle(TINY, events)
+    found = timeline(view, view.rows("member", MEMBERS), np.full(len(MEMBERS), moment))
+    for viewer, name in enumerate(MEMBERS):
+        wanted = [
+            (e.item, e.time, e.request, e.seen, e.shown, tuple(sorted(e.actions))) for e in oracle.timeline(name, moment)
+        ]
+        assert sorted(rows(view, found, viewer)) == sorted(wanted)  # type: ignore[type-var]  # requests are set by now
+
+
+@given(logs())
+def test_what_a_request_sees_never_changes(events: list[Event]) -> None:
+    """The first `seen` entries of the whole timeline are the timeline as of the request, contents included."""
+    view = state_of(events).view()
+    members = view.rows("member", MEMBERS)
+    whole = timeline(view, members, np.full(len(members), START + (1 << 40)))
+    for viewer in range(len(members)):
+        for entry in range(int(whole.starts[viewer]), int(whole.starts[viewer + 1])):
+            # A deletion of the viewer in between empties what the whole timeline begins with.
+            if view.deleted("member", members[viewer : viewer + 1], np.array([1 << 51]))[0] >= 0:
+                continue
+            then = timeline(view, members[viewer : viewer + 1], whole.request[entry : entry + 1])
+            assert rows(view, then, 0) == rows(view, whole, viewer)[: int(whole.seen[entry])]
+
+
+@given(logs(), times())
+def test_no_look_ahead(events: list[Event], moment: int) -> None:
+    past = [event for event in events if event.time < moment]
+    views = [state_of(given).view() for given in (events, past)]
+    found = [timeline(view, view.rows("member", MEMBERS), np.full(len(MEMBERS), moment)) for view in views]
+    for viewer in range(len(MEMBERS)):
+        assert rows(views[0], found[0], viewer) == rows(views[1], found[1], viewer)
+
+
+def show(id_: str, minute: int, item: str, request: str | None = None) -> Impression:
+    return Impression(id=id_, time=START + minute * MINUTE, viewer="m0", item=item, surface="feed", request=request)
+
+
+def act(id_: str, minute: int, item: str, name: str) -> Action:
+    return Action(id=id_, time=START + minute * MINUTE, viewer="m0", item=item, surface="feed", name=name)
+
+
+def test_a_slate_an_action_and_a_return_by_hand() -> None:
+    events: list[Event] = [
+        show("1", 0, "p0", "r0"),
+        show("2", 1, "p1", "r0"),  # scrolled to later, chosen at minute 0
+        act("3", 2, "p0", "click"),
+        show("4", 10, "p2", "r1"),
+        act("5", 11, "p1", "like"),  # scrolled back after the next request
+        act("6", 12, "p3", "click"),  # never shown
+    ]
+    view = state_of(events).view()
+    found = timeline(view, view.rows("member", ["m0"]), np.array([START + 60 * MINUTE]))
+    assert rows(view, found, 0) == [
+        ("p0", START, START, 0, True, ("click",)),
+        ("p1", START + MINUTE, START, 0, True, ()),
+        ("p2", START + 10 * MINUTE, START + 10 * MINUTE, 2, True, ()),
+        ("p1", START + 11 * MINUTE, START + 10 * MINUTE, 2, False, ("like",)),
+        ("p3", START + 12 * MINUTE, START + 12 * MINUTE, 4, False, ("click",)),
+    ]
