@@ -1,0 +1,46 @@
+# `make demo` and `make test` are all that a fresh machine with Python 3.11 or newer needs; each installs what it lacks.
+
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; exit; }; done; echo python3)
+BIN := .venv/bin
+READY := .venv/ready
+WORKERS ?= auto
+
+# Threads that contend for a core are many times slower than one; tests run side by side instead.
+export OMP_NUM_THREADS := 1
+
+.PHONY: help demo test lint types docs documented pins clean
+.DEFAULT_GOAL := help
+
+help:  ## List the targets
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+
+demo: $(READY)  ## From data to explained slates, with public commands only
+	@$(BIN)/fourfold demo
+
+test: $(READY)  ## Run the tests
+	@$(BIN)/pytest -n $(WORKERS) --maxprocesses 8
+
+lint: $(READY)  ## Check style and the direction of imports
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/lint-imports
+
+types: $(READY)  ## Check types
+	@$(BIN)/mypy
+
+docs: $(READY)  ## Build the documentation into site/
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+documented: $(READY)  ## Run the commands of the README and of the documentation
+	@$(BIN)/python tools/run_docs.py README.md docs/tutorial.md
+
+pins: $(READY)  ## Resolve all dependencies anew into constraints.txt
+	@$(BIN)/python tools/pin.py
+
+clean:  ## Remove what was built: .venv, caches, site/
+	@rm -rf .venv site build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache src/*.egg-info
+
+$(READY): pyproject.toml constraints.txt tools/install.py
+	@$(PYTHON) tools/install.py .venv
+	@touch $@
