@@ -14,7 +14,7 @@ from fourfold.api.keys import Keys
 from fourfold.api.management import health, management
 from fourfold.api.openapi import document
 from fourfold.api.service import FOLLOW_SECONDS, Service
-from fourfold.api.traffic import events_route, recommend_route
+from fourfold.api.traffic import TrafficRoute, events_route, recommend_route
 from fourfold.api.workers import EVENT_QUEUE, EVENT_THREADS, RECOMMEND_QUEUE, RECOMMEND_THREADS, Workers
 from fourfold.modes.home import Home
 
@@ -67,8 +67,7 @@ def create_app(
     app.add_middleware(Guard, keys=accepted)
     recommend = recommend_route(service, Workers(threads, queue))
     events = events_route(service, Workers(EVENT_THREADS, EVENT_QUEUE))
-    app.add_route("/v1/{surface}/recommend", recommend, methods=["POST"], include_in_schema=False)
-    app.add_route("/v1/events", events, methods=["POST"], include_in_schema=False)
+    app.router.routes += [TrafficRoute("/v1/{surface}/recommend", recommend), TrafficRoute("/v1/events", events)]
     app.include_router(management(service), tags=["management"])
     app.include_router(health(service), tags=["health"])
     app.openapi = cache(lambda: document(app, keyed=bool(accepted)))  # type: ignore[method-assign]  # FastAPI's own way

@@ -130,8 +130,8 @@ def _decoded(decode: Callable[[bytes], T], body: bytes, root: str) -> T:
 
 def _wrong_field(message: str, root: str) -> ApiError:
     """A msgspec message such as ``Expected `int`, got `str` - at `$[3].time```, with the path brought to the front."""
-    at, field = _PATH.search(message), _FIELD.search(message)
-    path = root + (at[1] if at else "") + (f".{field[1][:80]}" if field else "")
-    path, problem = path.lstrip(".") or "the body", _PATH.sub("", message)[:300]
+    at, problem = _PATH.search(message), _PATH.sub("", message)
+    field = _FIELD.fullmatch(problem)
+    path = (root + (at[1] if at else "") + (f".{field[1][:80]}" if field else "")).lstrip(".") or "the body"
     unknown = "contains unknown field" in problem
-    return ApiError(422, f"{path}: {problem}", "only the fields that /openapi.json lists" if unknown else advice(path))
+    return ApiError(422, f"{path}: {problem[:300]}", "only the fields that /openapi.json lists" if unknown else advice(path))

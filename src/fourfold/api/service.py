@@ -43,10 +43,11 @@ class Follower:
         self._thread.start()
 
     def stop(self) -> None:
-        """End after the present round, and commit."""
+        """End after the present round, and commit all but a backlog."""
         self._stop.set()
         self._thread.join(JOIN_SECONDS)
         try:
+            self.online.consumer.catch_up(EVENTS_PER_REQUEST)
             self.online.__exit__(None, None, None)
         except Exception as error:
             logger.warning("surface %s: not committed at shutdown: %s", self.online.surface, error)

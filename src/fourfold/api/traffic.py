@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable
 import msgspec
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
+from starlette.routing import Match, Route
+from starlette.types import Scope
 
 from fourfold.api.bodies import (
     JSON,
@@ -24,6 +26,18 @@ from fourfold.modes.online import wall_clock
 from fourfold.pipeline.slate import Request
 
 Handler = Callable[[HttpRequest], Awaitable[Response]]
+
+
+class TrafficRoute(Route):
+    """A POST route that tells the request log its path, as FastAPI's own routes do."""
+
+    def __init__(self, path: str, handler: Handler) -> None:
+        super().__init__(path, handler, methods=["POST"], include_in_schema=False)
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Whether this route serves a request, and what it adds to its scope."""
+        match, added = super().matches(scope)
+        return match, {**added, "route": self}
 
 
 class Accepted(msgspec.Struct, frozen=True):

@@ -1,0 +1,43 @@
+"""The bounded pool: so many at once, so many waiting, and the rest told at once."""
+
+import threading
+
+import anyio
+import pytest
+
+from fourfold.api.errors import ApiError
+from fourfold.api.workers import Workers
+
+
+def test_places_are_bounded_and_given_back() -> None:
+    workers = Workers(threads=1, queue=2)
+    with workers.place(), workers.place():
+        with workers.place(), pytest.raises(ApiError) as caught, workers.place():
+            pass
+        assert (caught.value.status, caught.value.headers) == (429, {"Retry-After": "1"})
+        with pytest.raises(ZeroDivisionError), workers.place():
+            raise ZeroDivisionError
+        with workers.place():
+            pass
+
+
+def test_no_more_threads_than_said_work_at_once() -> None:
+    workers, lock, inside, most = Workers(threads=2, queue=10), threading.Lock(), [0], [0]
+    meet = threading.Barrier(2, timeout=10)
+
+    def work() -> int:
+        with lock:
+            inside[0] += 1
+            most[0] = max(most[0], inside[0])
+        meet.wait()
+        with lock:
+            inside[0] -= 1
+        return 1
+
+    async def run() -> None:
+        async with anyio.create_task_group() as group:
+            for _ in range(6):
+                group.start_soon(workers.run, work)
+
+    anyio.run(run)
+    assert most == [2]
