@@ -41,14 +41,20 @@ class Oracle:
 
     def deleted(self, entity: str, key: str, time: int) -> int:
         return max(
-            (e.time for e in self.events if isinstance(e, ev.EntityDelete) and (e.type, e.key) == (entity, key) and e.time < time),
+            (
+                e.time
+                for e in self.events
+                if isinstance(e, ev.EntityDelete) and (e.type, e.key) == (entity, key) and e.time < time
+            ),
             default=-1,
         )
 
     def upserts(self, entity: str, key: str, time: int) -> list[ev.EntityUpsert]:
         since = self.deleted(entity, key, time)
         return [
-            e for e in self.events if isinstance(e, ev.EntityUpsert) and (e.type, e.key) == (entity, key) and since < e.time < time
+            e
+            for e in self.events
+            if isinstance(e, ev.EntityUpsert) and (e.type, e.key) == (entity, key) and since < e.time < time
         ]
 
     def mentions(self, entity: str, key: str, time: int) -> list[int]:
@@ -146,9 +152,7 @@ class Oracle:
     def timeline(self, viewer: str, time: int) -> list[Entry]:
         since = self.deleted(self.definition.viewer.name, viewer, time)
         mine = [
-            e
-            for e in self.events
-            if isinstance(e, ev.Impression | ev.Action) and e.viewer == viewer and since < e.time < time
+            e for e in self.events if isinstance(e, ev.Impression | ev.Action) and e.viewer == viewer and since < e.time < time
         ]
         shown = [e for e in mine if isinstance(e, ev.Impression)]
 
@@ -165,11 +169,11 @@ class Oracle:
         for e in sorted(mine, key=lambda e: (e.time, isinstance(e, ev.Action), tie(e))):
             cut = max(c for c in cuts if c <= e.time)
             entry = entries.setdefault((cut, e.item), Entry(e.item, e.time, None))
-            if e.id in requests:
-                entry.request = min(requests[e.id], entry.request if entry.request is not None else requests[e.id])
             if isinstance(e, ev.Impression):
+                entry.request = entry.request if entry.shown else requests[e.id]
                 entry.shown = True
             else:
+                entry.request = requests.get(e.id) if entry.request is None else entry.request
                 entry.actions.add(e.name)
         for (cut, _), entry in entries.items():
             entry.request = cut if entry.request is None else entry.request

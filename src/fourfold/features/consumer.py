@@ -5,9 +5,9 @@ committed in one transaction; replaying events that are already in the state cha
 """
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import msgspec
 import numpy as np
@@ -22,6 +22,8 @@ from fourfold.stores.consumer import ConsumerStore
 
 MANIFEST = b"manifest"
 FORMAT = 1
+ATTEMPTS = 20
+"""How often loading begins anew because another process committed meanwhile."""
 
 
 class StateLostError(RuntimeError):
@@ -29,9 +31,10 @@ class StateLostError(RuntimeError):
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """What a committed state consists of: the runs of each table, and how many names of each space are saved."""
+    """What a committed state consists of: its offset, the runs of each table, and where the saved names of each space end."""
 
     definition: str
+    offset: int
     tables: dict[str, list[int]]
     names: dict[str, list[int]]
     next_run: int
@@ -64,7 +67,7 @@ class StateConsumer:
         self._log, self._store, self.commits = log, store, commits
         self._lock = threading.Lock()
         self._saved: dict[int, tuple[int, Run]] = {}
-        self._manifest = self._restore()
+        self._manifest = self._restored()
         self._committed = self.state.offset
 
     def __enter__(self) -> Self:
@@ -133,35 +136,61 @@ class StateConsumer:
             if size > start:
                 puts[_names_key(space, start)] = msgspec.msgpack.encode(view.names[space].since(start)[: size - start])
                 names[space].append(size)
-        return puts, Manifest(self.state.definition.hash, tables, names, number), saved
+        return puts, Manifest(self.state.definition.hash, view.offset, tables, names, number), saved
 
-    def _restore(self) -> Manifest:
-        found = self._store.get(MANIFEST)
-        empty = Manifest(self.state.definition.hash, {}, {}, 0)
-        manifest = msgspec.json.decode(found, type=Manifest) if found else None
-        if manifest is None or manifest.definition != empty.definition or manifest.format != FORMAT:
-            if self._log.start > 0:
-                raise StateLostError(
-                    f"the state of {self.state.definition.surface!r} must be computed anew, but the log starts at offset "
-                    f"{self._log.start}; import the exported events into a new home instead"
-                )
-            if manifest is not None and self.commits:
-                self._store.reset()
-            return empty
-        self._load(manifest)
-        return manifest
+    def _restored(self) -> Manifest:
+        """Load what is committed; all of it from one commit, though another process may commit meanwhile."""
+        for _ in range(ATTEMPTS):
+            found = self._store.get(MANIFEST)
+            try:
+                manifest = self._load(found)
+            except StateLostError:
+                if self._store.get(MANIFEST) == found:
+                    raise
+            else:
+                if self._store.get(MANIFEST) == found:
+                    return manifest if manifest is not None else self._anew(found is not None)
+        raise StateLostError(f"the state was committed {ATTEMPTS} times while it was read; try again")
 
-    def _load(self, manifest: Manifest) -> None:
+    def _anew(self, replaces: bool) -> Manifest:
+        """Start from nothing, because nothing usable is committed."""
+        definition = self.state.definition
+        if self._log.start > 0:
+            raise StateLostError(
+                f"the state of {definition.surface!r} must be computed anew, but the log starts at offset "
+                f"{self._log.start}; import the exported events into a new home instead"
+            )
+        if replaces and self.commits:
+            self._store.reset()
+        self.state, self._saved = State(definition), {}
+        return Manifest(definition.hash, 0, {}, {}, 0)
+
+    def _load(self, found: bytes | None) -> Manifest | None:
+        """Take over the state of a manifest; None if it is of another definition or format."""
+        try:
+            manifest = msgspec.json.decode(found, type=Manifest) if found else None
+        except msgspec.DecodeError:
+            return None
+        if manifest is None or manifest.definition != self.state.definition.hash or manifest.format != FORMAT:
+            return None
+        if manifest.offset > self._log.end:
+            raise StateLostError(
+                f"the committed state reaches offset {manifest.offset}, but the log ends at {self._log.end}: it was replaced; "
+                f"remove the state of {self.state.definition.surface!r} to compute it from the present log"
+            )
+        self._saved = {}
         tables = {}
         for name, numbers in manifest.tables.items():
             runs = [_decode(self._needed(_run_key(number))) for number in numbers]
             self._saved |= {id(run): (number, run) for number, run in zip(numbers, runs, strict=True)}
             tables[name] = Table(tuple(runs))
-        names: dict[str, list[str]] = {}
-        for space, ends in manifest.names.items():
-            chunks: Iterable[Any] = (msgspec.msgpack.decode(self._needed(_names_key(space, start))) for start in ends[:-1])
-            names[space] = [name for chunk in chunks for name in chunk]
-        self.state.restore(tables, names, self._store.offset)
+        names = {space: self._names(space, ends) for space, ends in manifest.names.items()}
+        self.state.restore(tables, names, manifest.offset)
+        return manifest
+
+    def _names(self, space: str, ends: list[int]) -> list[str]:
+        chunks = (msgspec.msgpack.decode(self._needed(_names_key(space, start)), type=list[str]) for start in ends[:-1])
+        return [name for chunk in chunks for name in chunk]
 
     def _needed(self, key: bytes) -> bytes:
         value = self._store.get(key)

@@ -77,7 +77,7 @@ class State:
             return int(fresh.num_rows)
 
     def restore(self, tables: Mapping[str, Table], names: Mapping[str, Iterable[str]], offset: int) -> None:
-        """Replace everything by what was saved (see `fourfold.features.snapshot`)."""
+        """Replace everything by what `fourfold.features.consumer` saved."""
         with self._lock:
             self._tables = dict(tables)
             self._names |= {space: Names(texts) for space, texts in names.items()}

@@ -20,8 +20,8 @@ class Timeline:
     """The history entries of some viewers as of a time each, in the order of (viewer, time, tie).
 
     `viewer` indexes the rows that were asked for. `request` is the time as of which an entry was, or could have been, chosen:
-    the first impression of its request. `seen` counts the viewer's entries before that time. `shown` tells impressions from
-    entries made of actions alone.
+    the start of the request of its first impression, or else its first action. `seen` counts the viewer's entries before that
+    time. `shown` tells impressions from entries made of actions alone.
     """
 
     viewer: Int  # (N,)
@@ -114,12 +114,23 @@ def _entries(view: View, events: dict[str, Column], cut: Int, viewers: int) -> T
     name = events["name"][order]
     done = name >= 0
     actions[entry[done], _action_columns(view)[name[done]]] = 1
-    request = np.full(count, NEVER)
-    np.minimum.at(request, entry, events["request"][order])
+    request = _first_request(events["request"][order], done, entry, count)
     shown = np.zeros(count, bool)
     shown[entry[~done]] = True
     by_time = np.lexsort((events["tie"][first], events["time"][first], events["viewer"][first]))
     return _ordered(first[by_time], request[by_time], shown[by_time], actions[by_time], events, cut, viewers)
+
+
+def _first_request(request: Int, acted: NDArray[np.bool_], entry: Int, count: int) -> Int:
+    """The request of each entry's first impression, else of its first action that had none before, else `NEVER`.
+
+    Not the earliest: a later event of the entry must not change what its first one was.
+    """
+    found = np.full(count, NEVER)
+    for rows in (np.flatnonzero(acted & (request < NEVER)), np.flatnonzero(~acted)):
+        # Backwards, because the last assignment stays.
+        found[entry[rows[::-1]]] = request[rows[::-1]]
+    return found
 
 
 def _ordered(

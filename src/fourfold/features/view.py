@@ -11,7 +11,7 @@ from fourfold.definition import Entity, Recommender
 from fourfold.features.names import UNKNOWN, Names
 from fourfold.features.table import Column, Int, Table
 
-NEVER = (1 << 52) - 1
+NEVER = 1 << 52
 """Later than every event."""
 
 SEPARATOR = "\x1f"

@@ -4,6 +4,7 @@ Nothing at or after an impression's request reaches its inputs; its labels are t
 definition's attribution window.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -14,7 +15,7 @@ from fourfold.features.assembly import previous_times, rows
 from fourfold.features.encoding import Encoder
 from fourfold.features.inputs import Floats, Rows, Sequences
 from fourfold.features.positives import positive, recent_positive
-from fourfold.features.table import Int, pairs
+from fourfold.features.table import Column, Int, pairs
 from fourfold.features.timeline import Timeline, timeline
 from fourfold.features.view import View
 from fourfold.training.retrieval_trainer import RetrievalExamples
@@ -56,19 +57,24 @@ def examples(view: View, encoder: Encoder, since: int, before: int) -> Examples:
 def labels(view: View, entries: Timeline, before: int) -> Floats:
     """Which actions followed each entry within the attribution window and before `before`: shape (N, A), 0 or 1.
 
-    An action belongs to the last impression of its item at or before it.
+    `entries` are the timelines of all viewers as of `before`. An action belongs to the last impression of its item at or
+    before it, and so to that impression's entry.
     """
     definition = view.definition
-    viewers = np.arange(len(entries.starts) - 1)
-    acted = view.table("action").slice(viewers, np.zeros(len(viewers), np.int64), np.full(len(viewers), before))
+    viewers = view.all_rows(definition.viewer.name)
+    times = np.full(len(viewers), before)
+    since = view.deleted(definition.viewer.name, viewers, times) + 1
+    shown, acted = (view.table(name).slice(viewers, since, times) for name in ("impression", "action"))
     out = np.zeros((len(entries), len(definition.actions)), np.float32)
-    if not len(acted["query"]) or not len(entries):
+    if not len(shown["query"]) or not len(acted["query"]):
         return out
-    index = _last_shown(entries, acted["query"], acted["item"], acted["time"])
-    valid = (index >= 0) & (acted["time"] - entries.time[index] < milliseconds(definition.attribution))
+    impression = _last(_events(shown), _events(acted))
+    lapse = acted["time"] - shown["time"][impression]
+    counts = (impression >= 0) & (lapse < milliseconds(definition.attribution))
+    entry = _last((entries.viewer, entries.item, entries.time), _events(shown))[impression[counts]]
     order = {action.name: column for column, action in enumerate(definition.actions)}
     columns = np.array([order[name] for name in view.names["action"].since(0)], np.int64)
-    out[index[valid], columns[acted["name"][valid]]] = 1
+    out[entry, columns[acted["name"][counts]]] = 1
     return out
 
 
@@ -102,20 +108,21 @@ def _versions(view: View, entries: Timeline) -> tuple[Int, Int]:
     return first, codes
 
 
-def _last_shown(entries: Timeline, viewers: Int, items: Int, times: Int) -> Int:
-    """Index of each viewer's last entry that showed an item at or before a time; -1 if there is none."""
-    shown = np.flatnonzero(entries.shown)
-    columns = (entries.viewer[shown], entries.item[shown], entries.time[shown], np.zeros(len(shown)))
-    asked = (viewers, items, times, np.ones(len(times)))
-    both = [np.concatenate(pair) for pair in zip(columns, asked, strict=True)]
-    order = np.lexsort(both[::-1])
-    is_entry = order < len(shown)
-    last = np.maximum.accumulate(np.where(is_entry, np.arange(len(order)), -1))
-    found = np.where(last >= 0, shown[order[np.maximum(last, 0)]], -1)
+def _events(rows: Mapping[str, Column]) -> tuple[Int, Int, Int]:
+    return rows["query"], rows["item"], rows["time"]
+
+
+def _last(rows: tuple[Int, Int, Int], asked: tuple[Int, Int, Int]) -> Int:
+    """Index of the last of `rows` (viewer, item, time) with each asked viewer and item, at or before its time; or -1."""
+    count = len(rows[0])
+    viewer, item, time = (np.concatenate(pair) for pair in zip(rows, asked, strict=True))
+    is_asked = np.arange(len(time)) >= count
+    order = np.lexsort((is_asked, time, item, viewer))
+    last = np.maximum.accumulate(np.where(is_asked[order], -1, np.arange(len(order))))
     index = np.empty(len(order), np.int64)
-    index[order] = found
-    index = index[len(shown) :]
-    fits = (index >= 0) & (entries.viewer[index] == viewers) & (entries.item[index] == items)
+    index[order] = np.where(last >= 0, order[np.maximum(last, 0)], -1)
+    index = index[count:]
+    fits = (index >= 0) & (viewer[index] == asked[0]) & (item[index] == asked[1])
     return np.where(fits, index, -1)
 
 
