@@ -136,7 +136,15 @@ class View:
     @cached_property
     def newest_time(self) -> int:
         """Time of the newest impression or action, or -1."""
-        return max((int(run.at.imag.max()) for name in ("impression", "action") for run in self.table(name).runs), default=-1)
+        return self._newest("impression", "action")
+
+    @cached_property
+    def newest_event_time(self) -> int:
+        """Time of the newest event of any kind, or -1."""
+        return self._newest(*(name for name in self.tables if name != "event"))
+
+    def _newest(self, *tables: str) -> int:
+        return max((int(run.at.imag.max()) for name in tables for run in self.table(name).runs), default=-1)
 
     def _entity(self, name: str) -> Entity:
         return next(entity for entity in self.definition.entities if entity.name == name)

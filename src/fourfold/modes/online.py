@@ -60,7 +60,7 @@ class Online:
 
     def now(self) -> int:
         """What time it is by the deployment's clock, in milliseconds."""
-        return wall_clock() if self.deployment.clock == "wall" else self.consumer.state.view().newest_time + 1
+        return wall_clock() if self.deployment.clock == "wall" else self.consumer.state.view().newest_event_time + 1
 
     def follow(self) -> None:
         """One round of upkeep: apply what the log got, commit, and load a newly promoted version."""

@@ -12,9 +12,11 @@ from sklearn.metrics import roc_auc_score
 from fourfold.features.encoding import Encoder
 from fourfold.features.inputs import Floats
 from fourfold.features.table import Int
+from fourfold.features.timeline import timeline
 from fourfold.features.view import View
 from fourfold.models.ranker import Ranker
 from fourfold.training.examples import Examples, examples
+from fourfold.training.examples import labels as outcomes
 from fourfold.training.loader import epoch_batches, take_sequences
 
 BOOTSTRAPS = 200
@@ -59,12 +61,11 @@ def evaluate_ranker(ranker: Ranker, view: View, encoder: Encoder, since: int, be
         return {}
     probabilities = predict(ranker, rows)[judged]
     labels, viewer, item = rows.sequences.labels[judged], rows.viewer[judged], rows.item[judged]
-    history = examples(view, encoder, 0, since)
-    found = {}
-    for column, action in enumerate(view.definition.actions):
-        popularity = _rates(history, column, view.size(view.definition.item.name))[item]
-        found[action.name] = metrics(labels[:, column], probabilities[:, column], viewer, popularity)
-    return found
+    popularity = item_rates(view, since)[item]
+    return {
+        action.name: metrics(labels[:, column], probabilities[:, column], viewer, popularity[:, column])
+        for column, action in enumerate(view.definition.actions)
+    }
 
 
 @torch.inference_mode()
@@ -151,12 +152,15 @@ def calibration_error(label: Floats, probability: Floats, bins: int = 10) -> flo
     return sum(gaps) / len(label)
 
 
-def _rates(rows: Examples, column: int, items: int) -> Floats:
-    """Each item's smoothed rate of an action over some rows: 10 pseudo-impressions at the mean rate."""
-    judged = rows.sequences.weight > 0
-    label, item = rows.sequences.labels[judged, column], rows.item[judged]
-    mean = float(label.mean()) if len(label) else 0.0
-    shown, done = np.bincount(item, minlength=items), np.bincount(item, label, minlength=items)
+def item_rates(view: View, before: int) -> Floats:
+    """Each item's smoothed rate of each action before a time, shape (items, A): 10 pseudo-impressions at the mean rate."""
+    viewers = view.all_rows(view.definition.viewer.name)
+    entries = timeline(view, viewers, np.full(len(viewers), before))
+    outcome, item = outcomes(view, entries, before)[entries.shown], entries.item[entries.shown]
+    size = view.size(view.definition.item.name)
+    shown = np.bincount(item, minlength=size)[:, None]
+    done = np.stack([np.bincount(item, column, minlength=size) for column in outcome.T], axis=1)
+    mean = outcome.mean(axis=0) if len(outcome) else np.zeros(outcome.shape[1])
     return ((done + 10 * mean) / (shown + 10)).astype(np.float32)
 
 
