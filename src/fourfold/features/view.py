@@ -144,7 +144,7 @@ class View:
         return self._newest(*(name for name in self.tables if name != "event"))
 
     def _newest(self, *tables: str) -> int:
-        return max((int(run.at.imag.max()) for name in tables for run in self.table(name).runs), default=-1)
+        return max((self.table(name).newest for name in tables), default=-1)
 
     def _entity(self, name: str) -> Entity:
         return next(entity for entity in self.definition.entities if entity.name == name)
