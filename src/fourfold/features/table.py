@@ -7,6 +7,7 @@ request reads one consistent state while events go on arriving.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -35,6 +36,11 @@ class Run:
     def __len__(self) -> int:
         return len(self.at)
 
+    @cached_property
+    def newest(self) -> int:
+        """Time of the newest row, or -1."""
+        return int(self.at.imag.max(initial=-1))
+
     @classmethod
     def of(cls, at: NDArray[np.complex128], columns: Columns) -> "Run":
         """Sort rows into a run."""
@@ -61,6 +67,11 @@ class Table:
 
     def __len__(self) -> int:
         return sum(map(len, self.runs))
+
+    @property
+    def newest(self) -> int:
+        """Time of the newest row, or -1."""
+        return max((run.newest for run in self.runs), default=-1)
 
     def added(self, keys: Int, times: Int, columns: Columns) -> "Table":
         """The table with these rows too; runs of like size are merged, so that there are about log2(rows) of them."""
