@@ -9,7 +9,7 @@ WORKERS ?= auto
 # Threads that contend for a core are many times slower than one; tests run side by side instead.
 export OMP_NUM_THREADS := 1
 
-.PHONY: help demo test lint types docs documented pins clean
+.PHONY: help demo test lint types docs documented reference pins clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -34,6 +34,9 @@ docs: $(READY)  ## Build the documentation into site/
 
 documented: $(READY)  ## Run the commands of the README and of the documentation
 	@$(BIN)/python tools/run_docs.py README.md docs/tutorial.md
+
+reference: $(READY)  ## Write the command line's page anew
+	@$(BIN)/python -m tools.cli_reference
 
 pins: $(READY)  ## Resolve all dependencies anew into constraints.txt
 	@$(BIN)/python tools/pin.py
