@@ -27,6 +27,9 @@ def train(
     learning_rate: Annotated[float, typer.Option(min=1e-6, max=1.0, help="The highest; it rises, then falls.")] = 1.5e-3,
     seed: Annotated[int, typer.Option(min=0, help="Of first weights, order and dropout.")] = 0,
     promote: Annotated[bool, typer.Option(help="Serve the new version at once.")] = True,
+    checkpoint_seconds: Annotated[
+        float, typer.Option(min=0.0, help="Time between two saves of the unfinished run; 0 saves after every step.")
+    ] = 60.0,
 ) -> None:
     """Train a surface's models on the log, judge them on its newest part, publish and promote a version.
 
@@ -47,6 +50,7 @@ def train(
             config=TrainingConfig(epochs=epochs, learning_rate=learning_rate, seed=seed),
             checkpoints=opened.training,
             on_stage=stages.start,
+            checkpoint_seconds=checkpoint_seconds,
         )
         if promote:
             opened.registry.promote(surface, outcome.version)

@@ -1,19 +1,22 @@
 """One training run of a surface: retrieval model, item-to-item table and ranker, judged and published as a version."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from msgspec import Struct
 
 from fourfold import __version__
-from fourfold.definition import Recommender
+from fourfold.definition import DCNv2, FeedSR, Recommender, TwoTower
 from fourfold.features.encoding import Encoder
 from fourfold.features.view import View
 from fourfold.models.io import build_ranker, build_two_tower, save_model
 from fourfold.models.ranker import Ranker
 from fourfold.models.two_tower import TwoTowerModel
+from fourfold.training.checkpoint import CheckpointError
 from fourfold.training.evaluation import ActionMetrics, evaluate_ranker
 from fourfold.training.examples import examples, retrieval_examples
 from fourfold.training.item_to_item import Similarities, item_to_item, save
@@ -24,6 +27,7 @@ from fourfold.training.trainer import train
 
 RANKER_FILE, RETRIEVAL_FILE = "ranker.safetensors", "retrieval.safetensors"
 OnStage = Callable[[str], OnStep]
+T = TypeVar("T")
 
 
 class NothingToTrainError(RuntimeError):
@@ -31,12 +35,16 @@ class NothingToTrainError(RuntimeError):
 
 
 class TrainingOutcome(Struct, frozen=True, kw_only=True):
-    """What a run made: the new version, what it was trained and judged on, and how well it did."""
+    """What a run made: the new version, what it was trained and judged on, and how well it did.
+
+    `resumed_at` counts the ranker's steps that an earlier process had done.
+    """
 
     surface: str
     version: str
     kind: str
     examples: int
+    resumed_at: int
     trained_until: int
     judged_until: int
     actions: dict[str, ActionMetrics]
@@ -50,6 +58,7 @@ class Trained:
     retrieval: TwoTowerModel | None
     similar: Similarities | None
     examples: int
+    resumed_at: int
 
     def write(self, view: View, folder: Path) -> None:
         """Write every part as files of a version."""
@@ -83,6 +92,7 @@ def run_training(
     config: TrainingConfig,
     checkpoints: Path,
     on_stage: OnStage,
+    checkpoint_seconds: float = 60.0,
 ) -> TrainingOutcome:
     """Train on impressions before `until`, judge on those from then on, publish a version (promoting is another step).
 
@@ -97,12 +107,21 @@ def run_training(
     config : TrainingConfig
         How the ranker is trained; the retrieval model takes its seed from it.
     checkpoints : Path
-        A folder for the states of unfinished runs: the same run, started again, goes on from there.
+        A folder for the states of unfinished runs: the same run, started again, goes on from there. What another run left
+        (other settings, or other data by now) is discarded.
     on_stage : callable
         Called with the name of each stage; what it returns is called after every step.
+    checkpoint_seconds : float
+        Time between two saves; 0 saves after every step.
+
+    Raises
+    ------
+    NothingToTrainError
+        If the definition has no part that is trained, or there is nothing to train it on.
     """
     definition, encoder = view.definition, Encoder(view.definition)
-    trained = _train(view, encoder, until, config, checkpoints, on_stage)
+    run = _Run(view, encoder, until, config, _Checkpoints(checkpoints, definition.surface, checkpoint_seconds), on_stage)
+    trained = run.trained()
     judged_until = view.newest_time + 1
     found = {}
     if trained.ranker is not None and judged_until > until:
@@ -110,52 +129,98 @@ def run_training(
         found = evaluate_ranker(trained.ranker, view, encoder, until, judged_until)
     manifest = _manifest(view, until, created, config, found)
     version = registry.publish(manifest, lambda folder: trained.write(view, folder))
-    for path in checkpoints.glob(f"{definition.surface}-*"):
-        path.unlink()
+    run.checkpoints.clear()
     return TrainingOutcome(
         surface=definition.surface,
         version=version,
         kind=manifest.kind,
         examples=trained.examples,
+        resumed_at=trained.resumed_at,
         trained_until=until,
         judged_until=judged_until,
         actions=found,
     )
 
 
-def _train(view: View, encoder: Encoder, until: int, config: TrainingConfig, checkpoints: Path, on_stage: OnStage) -> Trained:
-    definition = view.definition
-    checkpoints.mkdir(parents=True, exist_ok=True)
-    similar, retrieval = None, None
-    if any(source.kind == "item_to_item" for source in definition.sources):
-        on_stage("item_to_item")
-        similar = item_to_item(view, until)
-    if definition.retrieval is not None:
-        retrieval = _train_retrieval(view, encoder, until, config.seed, checkpoints, on_stage("retrieval"))
-    ranker, count = None, 0
-    if definition.ranker is not None:
-        on_step = on_stage("ranker")
-        rows = examples(view, encoder, 0, until)
-        count = len(rows)
-        if not count:
-            raise NothingToTrainError(f"no impression of {definition.surface!r} lies before the split; hold back less")
-        ranker = build_ranker(definition.ranker, encoder.schema, config.seed)
-        train(ranker, rows.sequences, config, checkpoints / f"{definition.surface}-ranker", on_step)
-    return Trained(ranker, retrieval, similar, count)
+@dataclass(frozen=True)
+class _Checkpoints:
+    """Where the unfinished runs of one surface are, and how often they are saved."""
+
+    folder: Path
+    surface: str
+    seconds: float
+
+    def resume(self, part: str, fit: Callable[[Path], T]) -> T:
+        """Train a part of the recommender from its checkpoint, or anew if that is of another run."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"{self.surface}-{part}"
+        with suppress(CheckpointError):
+            return fit(path)
+        path.unlink()
+        return fit(path)
+
+    def clear(self) -> None:
+        """Remove them, and what a killed process left half-written."""
+        for pattern in (f"{self.surface}-*", f".{self.surface}-*"):
+            for path in self.folder.glob(pattern):
+                path.unlink(missing_ok=True)
 
 
-def _train_retrieval(
-    view: View, encoder: Encoder, until: int, seed: int, checkpoints: Path, on_step: OnStep
-) -> TwoTowerModel | None:
-    definition = view.definition
-    assert definition.retrieval is not None
-    pairs = retrieval_examples(view, encoder, 0, until, definition.retrieval.recent)
-    if len(pairs.target) < 2:
-        return None
-    model = build_two_tower(definition.retrieval, encoder.schema, seed)
-    config = replace(RETRIEVAL_CONFIG, seed=seed)
-    train_retrieval(model, pairs, config, checkpoints / f"{definition.surface}-retrieval", on_step)
-    return model
+@dataclass(frozen=True)
+class _Run:
+    """The parts of a run, each trained on what lies before `until`."""
+
+    view: View
+    encoder: Encoder
+    until: int
+    config: TrainingConfig
+    checkpoints: _Checkpoints
+    on_stage: OnStage
+
+    def trained(self) -> Trained:
+        definition = self.view.definition
+        listed = any(source.kind == "item_to_item" for source in definition.sources)
+        if not listed and definition.retrieval is None and definition.ranker is None:
+            raise NothingToTrainError(
+                f"{definition.surface!r} has nothing to train; give it a ranker, a retrieval model or the source item_to_item"
+            )
+        if listed:
+            self.on_stage("item_to_item")
+        similar = item_to_item(self.view, self.until) if listed else None
+        retrieval = self._retrieval(definition.retrieval) if definition.retrieval else None
+        ranker, count, resumed_at = self._ranker(definition.ranker) if definition.ranker else (None, 0, 0)
+        return Trained(ranker, retrieval, similar, count, resumed_at)
+
+    def _ranker(self, declared: FeedSR | DCNv2) -> tuple[Ranker, int, int]:
+        """The ranker, its number of examples, and the step at which it went on."""
+        on_step = self.on_stage("ranker")
+        rows = examples(self.view, self.encoder, 0, self.until)
+        if not len(rows):
+            surface = self.view.definition.surface
+            raise NothingToTrainError(f"no impression of {surface!r} lies before the split; hold back less")
+
+        def fit(checkpoint: Path) -> tuple[Ranker, int]:
+            model = build_ranker(declared, self.encoder.schema, self.config.seed)
+            report = train(model, rows.sequences, self.config, checkpoint, on_step, self.checkpoints.seconds)
+            return model, report.resumed_at
+
+        model, resumed_at = self.checkpoints.resume("ranker", fit)
+        return model, len(rows), resumed_at
+
+    def _retrieval(self, declared: TwoTower) -> TwoTowerModel | None:
+        """The retrieval model; None if there are too few positive outcomes to tell apart."""
+        on_step = self.on_stage("retrieval")
+        rows = retrieval_examples(self.view, self.encoder, 0, self.until, declared.recent)
+        if len(rows.target) < 2:
+            return None
+
+        def fit(checkpoint: Path) -> TwoTowerModel:
+            model = build_two_tower(declared, self.encoder.schema, self.config.seed)
+            config = replace(RETRIEVAL_CONFIG, seed=self.config.seed)
+            train_retrieval(model, rows, config, checkpoint, on_step, self.checkpoints.seconds)
+            return model
+
+        return self.checkpoints.resume("retrieval", fit)
 
 
 def _manifest(view: View, until: int, created: int, config: TrainingConfig, found: dict[str, ActionMetrics]) -> Manifest:
@@ -170,10 +235,15 @@ def _manifest(view: View, until: int, created: int, config: TrainingConfig, foun
         definition_hash=definition.hash,
         trained_hash=definition.trained_hash,
         definition=definition.to_dict(),
-        data=TrainingData(
-            events=len(view.table("impression")) + len(view.table("action")), first=0, last=until, offset=view.offset
-        ),
+        data=_data(view, until),
         seed=config.seed,
         code=__version__,
         metrics=metrics,
     )
+
+
+def _data(view: View, until: int) -> TrainingData:
+    runs = [run for name in ("impression", "action") for run in view.table(name).runs]
+    times = np.concatenate([run.at.imag for run in runs])
+    times = times[times < until]
+    return TrainingData(events=len(times), first=int(times.min(initial=until)), last=until, offset=view.offset)

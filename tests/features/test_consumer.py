@@ -1,0 +1,300 @@
+"""The state consumer: what is committed is the state of the log up to its offset, however the process ended."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fourfold.data.world import World
+from fourfold.definition import Count, Recommender
+from fourfold.events.lmdb_log import LmdbLog
+from fourfold.events.types import Event, Impression, batch_of
+from fourfold.features.consumer import StateConsumer, StateLostError
+from fourfold.features.numbers import numbers
+from fourfold.features.state import State
+from fourfold.features.timeline import timeline
+from fourfold.features.view import View
+from fourfold.stores.consumer import ConsumerStore, StaleConsumerError
+from fourfold.surfaces.presets import world
+from tests.durable.children import Child
+from tests.features.samples import all_pairs, state_of
+from tests.strategies import HOUR, MEMBERS, START, TINY, logs
+
+MOMENTS = [START + 12 * HOUR, START + 25 * HOUR]
+OTHER = replace(TINY, features=(*TINY.features, Count("hides", ("item",), event="hide")))
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[tuple[LmdbLog, ConsumerStore]]:
+    with LmdbLog(folder / "log", map_size=1 << 20) as log, ConsumerStore(folder / "state", map_size=1 << 20) as store:
+        yield log, store
+
+
+def answers(view: View) -> list[object]:
+    """What can be asked of a view, by ids, so that views which number their rows differently can be compared."""
+    members, posts, when, _ = all_pairs(view, MOMENTS)
+    rows = view.rows("member", MEMBERS)
+    known = rows[rows >= 0]
+    found = timeline(view, known, np.full(len(known), MOMENTS[-1]))
+    edges = view.neighbours("follows", known, np.full(len(known), MOMENTS[-1]))
+    return [
+        np.nan_to_num(numbers(view, view.definition.features, members, posts, when), nan=-1e9).tolist(),
+        view.alive("post", posts, when).tolist(),
+        [view.text("post", "title", int(row), MOMENTS[-1]) for row in posts if row >= 0],
+        view.ids("post", found.item),
+        [column.tolist() for column in (found.time, found.request, found.seen, found.shown, found.actions, found.starts)],
+        sorted(zip(view.ids("member", known[edges["query"]]), view.ids("member", edges["other"]), strict=True)),
+    ]
+
+
+def expected(events: Sequence[Event], definition: Recommender = TINY) -> list[object]:
+    return answers(state_of(events, definition).view())
+
+
+@settings(max_examples=25)
+@given(logs(), st.lists(st.integers(0, 50), max_size=4), st.booleans())
+def test_a_restart_goes_on_where_the_commit_was(events: list[Event], cuts: list[int], committed_at_end: bool) -> None:
+    with TemporaryDirectory() as folder, opened(Path(folder)) as (log, _):
+        for start, stop in zip([0, *sorted(cuts)], [*sorted(cuts), len(events)], strict=True):
+            log.append(batch_of(events[start:stop]), START)
+            with ConsumerStore(Path(folder) / "state") as store:
+                consumer = StateConsumer(TINY, log, store)
+                consumer.catch_up()
+                if committed_at_end or stop < len(events):
+                    consumer.commit()
+        with ConsumerStore(Path(folder) / "state") as store:
+            consumer = StateConsumer(TINY, log, store)
+            if committed_at_end:
+                assert consumer.lag == 0
+                assert consumer.state.offset == log.end
+            assert answers(consumer.view()) == expected(events)
+
+
+@settings(max_examples=10)
+@given(logs(), st.integers(1, 9))
+def test_catching_up_in_steps_is_catching_up(events: list[Event], step: int) -> None:
+    with TemporaryDirectory() as folder, opened(Path(folder)) as (log, store):
+        log.append(batch_of(events), START)
+        consumer = StateConsumer(TINY, log, store)
+        applied = []
+        while consumer.lag:
+            applied.append(consumer.catch_up(step))
+        assert sum(applied) == len(events)
+        assert all(count == step for count in applied[:-1])
+        assert answers(consumer.view()) == expected(events)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[tuple[LmdbLog, ConsumerStore]]:
+    with opened(tmp_path) as both:
+        yield both
+
+
+def shown(number: int, item: str = "p0") -> Impression:
+    return Impression(id=f"i{number}", time=START + number, viewer=f"m{number % 3}", item=item, surface="feed")
+
+
+def filled(home: tuple[LmdbLog, ConsumerStore], events: int) -> StateConsumer:
+    """A consumer that has committed so many impressions."""
+    log, store = home
+    log.append(batch_of(shown(number) for number in range(events)), START)
+    consumer = StateConsumer(TINY, log, store)
+    consumer.catch_up()
+    consumer.commit()
+    return consumer
+
+
+def test_a_commit_writes_what_is_new(home: tuple[LmdbLog, ConsumerStore], monkeypatch: pytest.MonkeyPatch) -> None:
+    consumer = filled(home, 4_000)
+    log, store = home
+    written: list[int] = []
+    commit = store.commit
+
+    def counted(offset: int, puts: Mapping[bytes, bytes], deletes: Sequence[bytes] = (), *, expected: int) -> None:
+        written.append(sum(map(len, puts.values())))
+        commit(offset, puts, deletes, expected=expected)
+
+    monkeypatch.setattr(store, "commit", counted)
+    for number in range(4_000, 4_064):
+        log.append(batch_of([shown(number)]), START)
+        consumer.catch_up()
+        consumer.commit()
+    whole = sum(len(value) for key, value in store.scan(b"run/"))
+    assert sum(written) < whole
+    consumer.commit()  # nothing is new
+    assert len(written) == 64
+    numbers_kept = {int(key.removeprefix(b"run/")) for key, _ in store.scan(b"run/")}
+    again = StateConsumer(TINY, log, store)
+    assert numbers_kept == {number for tables in again._manifest.tables.values() for number in tables}, "runs left behind"
+
+
+def test_a_commit_of_nothing_writes_nothing(home: tuple[LmdbLog, ConsumerStore]) -> None:
+    log, store = home
+    with StateConsumer(TINY, log, store) as consumer:
+        assert consumer.catch_up() == 0
+    assert list(store.scan()) == []
+    assert log.consumers() == {}
+
+
+def test_a_consumer_commits_at_the_end_unless_it_failed(home: tuple[LmdbLog, ConsumerStore]) -> None:
+    log, store = home
+    log.append(batch_of([shown(1)]), START)
+    consumer = StateConsumer(TINY, log, store)
+    consumer.catch_up()
+    consumer.__exit__(RuntimeError, RuntimeError(), None)
+    assert store.offset == 0
+    with StateConsumer(TINY, log, store) as consumer:
+        consumer.catch_up()
+    assert store.offset == 1
+    assert log.consumers() == {"state-feed": 1}
+
+
+def test_a_reader_leaves_the_store_alone(home: tuple[LmdbLog, ConsumerStore]) -> None:
+    filled(home, 3)
+    log, store = home
+    before = dict(store.scan())
+    log.append(batch_of([shown(3)]), START)
+    for definition in (TINY, OTHER):
+        with StateConsumer(definition, log, store, commits=False) as reader:
+            assert reader.view().offset == 4
+    assert dict(store.scan()) == before
+    assert store.offset == 3
+
+
+def test_the_state_of_another_definition_is_computed_anew(home: tuple[LmdbLog, ConsumerStore]) -> None:
+    filled(home, 30)
+    log, store = home
+    with StateConsumer(OTHER, log, store) as consumer:
+        assert consumer.state.offset == 0
+        consumer.catch_up()
+    assert answers(StateConsumer(OTHER, log, store).view()) == expected([shown(n) for n in range(30)], OTHER)
+    runs = {number for tables in StateConsumer(OTHER, log, store)._manifest.tables.values() for number in tables}
+    assert {int(key.removeprefix(b"run/")) for key, _ in store.scan(b"run/")} == runs
+
+
+def test_a_log_that_lost_its_beginning_cannot_make_a_new_state(home: tuple[LmdbLog, ConsumerStore]) -> None:
+    filled(home, 3)
+    log, store = home
+    log.append(batch_of([shown(3)]), START)
+    log.retain(3)
+    assert StateConsumer(TINY, log, store).view().offset == 4
+    with pytest.raises(StateLostError, match="'feed' must be computed anew, but the log starts at offset 3"):
+        StateConsumer(OTHER, log, store)
+    assert StateConsumer(TINY, log, store).state.offset == 3, "the refused definition has destroyed what was there"
+
+
+def test_a_replaced_log_is_noticed(tmp_path: Path) -> None:
+    with opened(tmp_path) as home:
+        filled(home, 3)
+        with LmdbLog(tmp_path / "another") as shorter:
+            shorter.append(batch_of([shown(0)]), START)
+            with pytest.raises(StateLostError, match="reaches offset 3, but the log ends at 1"):
+                StateConsumer(TINY, shorter, home[1])
+
+
+def test_a_missing_run_is_named(home: tuple[LmdbLog, ConsumerStore]) -> None:
+    filled(home, 3)
+    log, store = home
+    store.commit(3, {}, [b"run/0"], expected=3)
+    with pytest.raises(StateLostError, match="lacks run/0"):
+        StateConsumer(TINY, log, store)
+
+
+def test_two_consumers_of_one_store(tmp_path: Path) -> None:
+    with opened(tmp_path) as home, ConsumerStore(tmp_path / "state") as other_store:
+        log, store = home
+        first, second = StateConsumer(TINY, log, store), StateConsumer(TINY, log, other_store)
+        log.append(batch_of([shown(0)]), START)
+        for consumer in (first, second):
+            consumer.catch_up()
+        first.commit()
+        with pytest.raises(StaleConsumerError):
+            second.commit()
+        assert answers(second.view()) == expected([shown(0)])
+
+
+def test_loading_while_another_commits_takes_one_commit_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other consumer commits between any two reads of this one; the offset must fit the tables all the same."""
+    with opened(tmp_path) as home, ConsumerStore(tmp_path / "state") as reading:
+        writer = filled(home, 10)
+        log = home[0]
+        get, left = reading.get, iter(range(10, 16))
+
+        def disturbed(key: bytes) -> bytes | None:
+            value = get(key)
+            number = next(left, None)
+            if number is not None:
+                log.append(batch_of([shown(number)]), START)
+                writer.catch_up()
+                writer.commit()
+            return value
+
+        monkeypatch.setattr(reading, "get", disturbed)
+        reader = StateConsumer(TINY, log, reading, commits=False)
+        assert answers(reader.view()) == expected([shown(n) for n in range(16)])
+
+
+def test_progress_is_told(home: tuple[LmdbLog, ConsumerStore]) -> None:
+    log, store = home
+    log.append(batch_of([shown(n) for n in range(5)]), START)
+    told: list[tuple[int, int]] = []
+    StateConsumer(TINY, log, store).catch_up(on_progress=lambda done, total: told.append((done, total)))
+    assert told[-1] == (5, 5)
+
+
+STEP = 37
+PROGRAM = """
+import sys
+from pathlib import Path
+from fourfold.events.lmdb_log import LmdbLog
+from fourfold.features.consumer import StateConsumer
+from fourfold.stores.consumer import ConsumerStore
+from fourfold.surfaces.presets import world
+
+folder = Path(sys.argv[1])
+with LmdbLog(folder / "log") as log, ConsumerStore(folder / "state") as store:
+    consumer = StateConsumer(world(), log, store)
+    while consumer.lag:
+        consumer.catch_up(int(sys.argv[2]))
+        consumer.commit()
+        print(consumer.state.offset, flush=True)
+"""
+
+
+def test_a_killed_consumer_leaves_the_state_of_its_offset(tmp_path: Path) -> None:
+    definition = world()
+    made = World(members=40, posts=80, days=4, seed=1)
+    with LmdbLog(tmp_path / "log") as log:
+        log.append(made.events, None)
+        offsets = [0]
+        for _ in range(4):
+            with Child(PROGRAM, tmp_path, STEP) as child:
+                heard = [int(child.line()), *map(int, child.killed_after(0.05))]
+            with ConsumerStore(tmp_path / "state") as store:
+                consumer = StateConsumer(definition, log, store, commits=False)
+                offsets.append(consumer.state.offset)
+                assert offsets[-1] >= max(heard), "what was committed is lost"
+                state = State(definition)
+                for start in range(0, offsets[-1], STEP):
+                    state.apply(made.events.slice(start, min(STEP, offsets[-1] - start)))
+                assert tables(consumer.state.view()) == tables(state.view())
+        assert 0 < offsets[1] < offsets[-1], offsets
+
+
+def tables(view: View) -> dict[str, list[tuple[object, ...]]]:
+    """Every row of every table, sorted; entities are numbered alike, because the batches are the same."""
+    by_name: dict[str, list[tuple[object, ...]]] = {}
+    for name, table in view.tables.items():
+        columns: list[Callable[[int], object]] = []
+        rows: list[tuple[object, ...]] = []
+        for run in table.runs:
+            columns = [run.columns[key].tolist().__getitem__ for key in sorted(run.columns)]
+            rows += [(at, *(column(row) for column in columns)) for row, at in enumerate(map(str, run.at.tolist()))]
+        by_name[name] = sorted(rows, key=str)
+    return by_name | {space: [tuple(view.names[space].since(0)[: view.sizes[space]])] for space in view.names}
