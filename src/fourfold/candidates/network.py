@@ -2,12 +2,13 @@
 
 import numpy as np
 
-from fourfold.candidates.source import Ask, Proposal
+from fourfold.candidates.ordering import newest
+from fourfold.candidates.source import NOBODY, Ask, Proposal
 from fourfold.definition import InNetwork, TwoHop
 from fourfold.features.table import Int
 
 NEIGHBOURS = 1_000
-"""How many neighbours are read at most, in the order of their rows."""
+"""How many neighbours are read at most; of more, the first by id."""
 
 PER_NEIGHBOUR = 50
 """How many recent actions of each neighbour are read."""
@@ -19,7 +20,7 @@ def in_network(ask: Ask, source: InNetwork) -> Proposal:
     made, makers = _made_by(ask, neighbours)
     liked, likers, weights = _liked_by(ask, neighbours)
     items, because = np.concatenate([made, liked]), np.concatenate([makers, likers])
-    return Proposal.best(items, np.concatenate([np.ones(len(made)), weights]), source.keep, because)
+    return Proposal.best(ask.view, items, np.concatenate([np.ones(len(made)), weights]), source.keep, because)
 
 
 def two_hop(ask: Ask, source: TwoHop) -> Proposal:
@@ -29,11 +30,15 @@ def two_hop(ask: Ask, source: TwoHop) -> Proposal:
     far = ask.view.neighbours(source.edge, middle, times)
     degree = np.bincount(far["query"], minlength=len(middle))
     weight = 1 / np.log(1 + np.maximum(degree, 1))
-    return Proposal.best(far["other"], weight[far["query"]], source.keep, middle[far["query"]])
+    return Proposal.best(ask.view, far["other"], weight[far["query"]], source.keep, middle[far["query"]])
 
 
 def _neighbours(ask: Ask, edge: str) -> Int:
-    found: Int = ask.view.neighbours(edge, ask.viewer, ask.time)["other"][:NEIGHBOURS]
+    found: Int = ask.view.neighbours(edge, ask.viewer, ask.time)["other"]
+    if len(found) > NEIGHBOURS:
+        target = next(declared.target for declared in ask.view.definition.edges if declared.name == edge)
+        ids = ask.view.ids(target, found)
+        found = found[sorted(range(len(found)), key=ids.__getitem__)[:NEIGHBOURS]]
     return found
 
 
@@ -44,20 +49,23 @@ def _made_by(ask: Ask, neighbours: Int) -> tuple[Int, Int]:
     items = view.all_rows(definition.item.name)
     owners = view.codes(definition.item.name, definition.item.owner, items, np.repeat(ask.time, len(items)))
     names = view.names[f"value/{definition.item.name}/{definition.item.owner}"]
-    ids = view.ids(definition.viewer.name, neighbours)
-    codes = names.find_all(ids)
-    made = np.isin(owners, codes[codes >= 0])
-    maker = dict(zip(codes.tolist(), neighbours.tolist(), strict=True))
-    return items[made], np.array([maker[code] for code in owners[made].tolist()], np.int64)
+    codes = names.find_all(view.ids(definition.viewer.name, neighbours))
+    maker = np.full(len(names) + 1, NOBODY)
+    maker[codes] = neighbours
+    maker[-1] = NOBODY
+    made = np.flatnonzero(maker[owners] != NOBODY)
+    return items[made], maker[owners[made]]
 
 
 def _liked_by(ask: Ask, neighbours: Int) -> tuple[Int, Int, Int]:
     actions = ask.view.definition.actions
     times = np.full(len(neighbours), ask.context.time)
-    acted = ask.view.table("action").slice(neighbours, np.zeros(len(neighbours), np.int64), times, newest=PER_NEIGHBOUR)
+    since = ask.view.deleted(ask.view.definition.viewer.name, neighbours, times) + 1
+    acted = ask.view.table("action").slice(neighbours, since, times, newest=PER_NEIGHBOUR)
     if not len(acted["query"]):
         return neighbours[:0], neighbours[:0], neighbours[:0]
+    acted = newest(acted, PER_NEIGHBOUR)
     utility = {action.name: max(action.utility, 0.0) for action in actions}
     weight = np.array([utility[name] for name in ask.view.names["action"].since(0)])[acted["name"]]
-    good = weight > 0
+    good = (weight > 0) & (acted["time"] > ask.deleted(acted["item"]))
     return acted["item"][good], neighbours[acted["query"][good]], weight[good]

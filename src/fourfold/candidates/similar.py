@@ -23,4 +23,4 @@ def item_to_item(ask: Ask, source: ItemToItem) -> Proposal:
     if not len(recent):
         return Proposal.nothing()
     query, items, similarity = ask.neighbours.of(recent)
-    return Proposal.best(items, similarity / np.sqrt(1 + query), source.keep, recent[query])
+    return Proposal.best(ask.view, items, similarity / np.sqrt(1 + query), source.keep, recent[query])

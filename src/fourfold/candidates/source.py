@@ -6,6 +6,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from fourfold.candidates.ordering import best_first
 from fourfold.features.assembly import Context
 from fourfold.features.table import Int
 from fourfold.features.view import View
@@ -49,6 +50,10 @@ class Ask:
         """As of when, shape (1,)."""
         return np.array([self.context.time])
 
+    def deleted(self, items: Int) -> Int:
+        """When each item was last deleted, or -1: what came before does not count for it any more."""
+        return self.view.deleted(self.view.definition.item.name, items, np.repeat(self.time, len(items)))
+
 
 @dataclass(frozen=True)
 class Proposal:
@@ -70,18 +75,24 @@ class Proposal:
         return cls(np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros(0, np.int64))
 
     @classmethod
-    def best(cls, items: Int, scores: NDArray[np.floating], keep: int, because: Int | None = None) -> "Proposal":
-        """The `keep` best distinct items; an item that comes twice adds up, explained by its largest part."""
+    def best(cls, view: View, items: Int, scores: NDArray[np.floating], keep: int, because: Int | None = None) -> "Proposal":
+        """The `keep` best distinct items; an item that comes twice adds up, explained by its largest part.
+
+        Rows that the view does not know are left out. Equal totals, to float32, stand in the order of item ids.
+        """
         if not len(items):
             return cls.nothing()
         distinct, codes = np.unique(items, return_inverse=True)
-        total = np.bincount(codes, scores)
+        # The order of addends follows arrival; rounding to float32 hides what that does to the last bits of a sum.
+        total = np.bincount(codes, scores).astype(np.float32)
         reason = np.full(len(distinct), NOBODY)
         if because is not None:
             by_score = np.argsort(scores, kind="stable")
             reason[codes[by_score]] = because[by_score]
-        order = np.lexsort((distinct, -total))[:keep]
-        return cls(distinct[order], total[order].astype(np.float32), reason[order])
+        known = (distinct >= 0) & (distinct < view.size(view.definition.item.name))
+        distinct, total, reason = distinct[known], total[known], reason[known]
+        order = best_first(view, distinct, total, keep)
+        return cls(distinct[order], total[order], reason[order])
 
 
 class Unavailable(Exception):  # noqa: N818  # it is an answer, not a fault

@@ -1,7 +1,11 @@
-"""Trending: the items with the most recent positive actions, or new edges towards them, weighted by how fresh each is."""
+"""Trending: the items with the most recent positive actions, or new edges towards them, weighted by how fresh each is.
+
+What came before the last deletion of an item does not count for it any more.
+"""
 
 import numpy as np
 
+from fourfold.candidates.ordering import newest
 from fourfold.candidates.source import Ask, Proposal
 from fourfold.definition import Trending
 from fourfold.definition.part import milliseconds
@@ -15,11 +19,14 @@ LATEST = 200_000
 
 
 def trending(ask: Ask, source: Trending) -> Proposal:
-    """Items by the sum of ``utility * 2 ** (-age / half_life)`` over their positive actions before now."""
+    """Items by the sum of ``utility * 2 ** (-age / half_life)`` over their positive actions before now.
+
+    With an edge, instead over the links towards them that stand now, each worth 1 at the time when it was made.
+    """
     half_life = milliseconds(source.half_life)
     since = np.maximum(ask.time - REACH * half_life, 0)
     items, times, weights = _edges(ask, source.edge, since) if source.edge else _actions(ask, since)
-    return Proposal.best(items, weights * np.exp2((times - ask.context.time) / half_life), source.keep)
+    return Proposal.best(ask.view, items, weights * np.exp2((times - ask.context.time) / half_life), source.keep)
 
 
 def _actions(ask: Ask, since: Int) -> tuple[Int, Int, Float]:
@@ -29,15 +36,23 @@ def _actions(ask: Ask, since: Int) -> tuple[Int, Int, Float]:
     recent = ask.view.table("recent").slice(np.zeros(1, np.int64), since, ask.time, newest=LATEST)
     if not len(recent["query"]):
         return since[:0], since[:0], np.zeros(0)
+    recent = newest(recent, LATEST)
     weights = weight[recent["name"]]
-    return recent["item"][weights > 0], recent["time"][weights > 0], weights[weights > 0]
+    deleted = ask.deleted(ask.view.all_rows(ask.view.definition.item.name))
+    good = (weights > 0) & (recent["time"] > deleted[recent["item"]])
+    return recent["item"][good], recent["time"][good], weights[good]
 
 
 def _edges(ask: Ask, edge: str, since: Int) -> tuple[Int, Int, Float]:
     items = ask.view.all_rows(ask.view.definition.item.name)
-    size = len(items)
-    links = ask.view.table(f"edge/{edge}/in").slice(items, np.repeat(since, size), np.repeat(ask.time, size), newest=LATEST)
+    start = np.maximum(since, ask.deleted(items) + 1)
+    links = ask.view.table(f"edge/{edge}/in").slice(items, start, np.repeat(ask.time, len(items)), newest=LATEST)
     if not len(links["query"]):
         return since[:0], since[:0], np.zeros(0)
-    added = links["added"] > 0
-    return items[links["query"][added]], links["time"][added], np.ones(int(added.sum()))
+    links = newest(links, LATEST)
+    order = np.lexsort((np.arange(len(links["query"])), links["other"], links["query"]))
+    item, other, time, added = (links[name][order] for name in ("query", "other", "time", "added"))
+    last = np.append((item[1:] != item[:-1]) | (other[1:] != other[:-1]), True)
+    source = next(declared.source for declared in ask.view.definition.edges if declared.name == edge)
+    stands = last & (added > 0) & (time > ask.view.deleted(source, other, np.repeat(ask.time, len(other))))
+    return items[item[stands]], time[stands], np.ones(int(stands.sum()))

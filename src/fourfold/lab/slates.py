@@ -4,6 +4,7 @@ The full catalogue competes, nothing is sampled but members, and popularity stan
 """
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,7 +40,7 @@ class SlateMetrics(Struct, frozen=True, kw_only=True):
     """How good lists of `k` items are, over `members` members with something to find.
 
     `recall` is the share of what a member liked that the list holds; `ndcg` also looks at the order (binary gain);
-    `coverage` is the share of the catalogue that appears in any list.
+    `coverage` is the share of the items that existed at the split that appears in any list.
     """
 
     k: int
@@ -65,15 +66,16 @@ def judge_slates(
     Members are drawn by seed from those who liked something new from the split on; slates are made as of the split.
     """
     truth = _truth(view, since, members, seed)
-    pipeline = Pipeline(view.definition, lambda: view, lambda: models, budget_ms=60_000)
-    encoder = Encoder(view.definition)
+    encoder, popular = Encoder(view.definition), by_popularity(Asked(view, "", -1, since))
     lists: dict[str, list[Int]] = {}
-    for done, viewer in enumerate(truth.viewers.tolist()):
-        for name, items in _lists(view, models, pipeline, encoder, viewer, since, k).items():
-            lists.setdefault(name, []).append(items)
-        on_member(done + 1, len(truth.viewers))
-    size = view.size(view.definition.item.name)
-    return {name: slate_metrics(found, truth.liked, k, size, seed) for name, found in lists.items()}
+    with ThreadPoolExecutor(len(view.definition.sources)) as executor:
+        pipeline = Pipeline(view.definition, lambda: view, lambda: models, budget_ms=60_000, executor=executor)
+        for done, viewer in enumerate(truth.viewers.tolist()):
+            for name, items in _lists(view, models, pipeline, encoder, viewer, since, k, popular).items():
+                lists.setdefault(name, []).append(items)
+            on_member(done + 1, len(truth.viewers))
+    known = view.alive(view.definition.item.name, popular, np.full(len(popular), since))
+    return {name: slate_metrics(found, truth.liked, k, int(known.sum()), seed) for name, found in lists.items()}
 
 
 def slate_metrics(lists: list[Int], liked: list[Int], k: int, catalogue: int, seed: int = 0) -> SlateMetrics:
@@ -103,7 +105,7 @@ def _measured(values: NDArray[np.float64], seed: int) -> Measured:
 
 
 def _truth(view: View, since: int, members: int, seed: int) -> _Truth:
-    """New positive items after the split of members that existed at it; items unknown at the split cannot be asked for."""
+    """New positive items from the split on, of members old and new; items unknown at the split cannot be asked for."""
     definition = view.definition
     viewers = view.all_rows(definition.viewer.name)
     end = view.newest_time + 1
@@ -122,14 +124,13 @@ def _truth(view: View, since: int, members: int, seed: int) -> _Truth:
 
 
 def _lists(
-    view: View, models: Models, pipeline: Pipeline, encoder: Encoder, viewer: int, time: int, k: int
+    view: View, models: Models, pipeline: Pipeline, encoder: Encoder, viewer: int, time: int, k: int, popular: Int
 ) -> Mapping[str, Int]:
     definition = view.definition
     name = view.ids(definition.viewer.name, np.array([viewer]))[0]
     slate = pipeline.recommend(Request(viewer=name, size=k, time=time), time)
     lists = {"slate": view.rows(definition.item.name, [item.item for item in slate.items])}
     asked = Asked(view, name, viewer, time)
-    popular = by_popularity(asked)
     lists["popularity"] = popular[kept(asked, definition.filters, popular)[0]][:k]
     known = context(view, encoder, viewer, time)
     ask = Ask(view, known, models.retriever(view, encoder, time), models.neighbours(view))

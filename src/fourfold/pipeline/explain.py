@@ -1,6 +1,11 @@
-"""The human reason for each place of a slate, from what its best source says."""
+"""The human reason for each place of a slate, from what its best source says, and the titles that people read."""
 
-from fourfold.features.view import View
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from fourfold.features.table import Int
+from fourfold.features.view import SEPARATOR, View
 
 CATALOGUE = "catalogue"
 """The name of the back-fill, where a source's name stands."""
@@ -13,26 +18,33 @@ _REASONS = {
     "item_to_item": "Because you liked {because}",
     CATALOGUE: "To fill the slate",
 }
+_NETWORK = ("in_network", "two_hop")
 
 
-def reason(view: View, source: str, because: int, time: int, history: int) -> str:
-    """Why a source proposed an item, in words. `because` is a row: of a member for network sources, else of an item."""
-    if source == "embedding_retrieval" and not history:
-        return "Fits your profile"
-    text = _REASONS[source]
-    if "{because}" not in text:
-        return text
+def reasons(view: View, origins: Sequence[tuple[str, int]], time: int, history: int) -> list[str]:
+    """Why some items were proposed, in words, from the best source of each and the row of what explains it.
+
+    The row is one of a viewer for network sources, else of an item; -1 where nothing explains it.
+    """
     definition = view.definition
-    entity = definition.viewer if source in ("in_network", "two_hop") else definition.item
-    return text.format(because=name_of(view, entity.name, because, time) if because >= 0 else "others like you")
+    members = _names(view, definition.viewer.name, (row for source, row in origins if source in _NETWORK), time)
+    items = _names(view, definition.item.name, (row for source, row in origins if source not in _NETWORK), time)
+    texts = _REASONS if history else _REASONS | {"embedding_retrieval": "Fits your profile"}
+    return [texts[source].format(because=(members if source in _NETWORK else items)[row]) for source, row in origins]
 
 
-def name_of(view: View, entity: str, row: int, time: int) -> str:
-    """The title of an entity as of a time, or its id."""
-    return title_of(view, entity, row, time) or view.ids(entity, view.all_rows(entity)[row : row + 1])[0]
-
-
-def title_of(view: View, entity: str, row: int, time: int) -> str | None:
-    """The title of an entity as of a time, if its definition names one and it is set."""
+def titles(view: View, entity: str, rows: Int, time: int) -> list[str | None]:
+    """The titles of entities as of a time: None where the definition names no title or none is set."""
     title = next(declared.title for declared in view.definition.entities if declared.name == entity)
-    return view.text(entity, title, row, time) if title else None
+    if title is None:
+        return [None] * len(rows)
+    names = view.names[f"value/{entity}/{title}"]
+    codes = view.codes(entity, title, rows, np.full(len(rows), time)).tolist()
+    return [None if code < 0 else names[code].replace(SEPARATOR, ", ") for code in codes]
+
+
+def _names(view: View, entity: str, rows: Iterable[int], time: int) -> dict[int, str]:
+    """The title of each row, or its id."""
+    known = np.array(sorted({row for row in rows if row >= 0}), np.int64)
+    shown = [title or id_ for title, id_ in zip(titles(view, entity, known, time), view.ids(entity, known), strict=True)]
+    return {-1: "others like you"} | dict(zip(known.tolist(), shown, strict=True))

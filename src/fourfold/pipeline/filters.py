@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fourfold.definition import Blocked, Expired, Filter, Hidden, Linked, Seen
+from fourfold.definition import Blocked, Excluded, Expired, Filter, Hidden, Linked, Seen
 from fourfold.definition.part import milliseconds
 from fourfold.features.table import Int
 from fourfold.features.view import View
@@ -17,7 +17,10 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Asked:
-    """Who asks, as of when, and what the request itself excludes."""
+    """Who asks, as of when, and what the request itself excludes.
+
+    The viewer has a row as soon as any event names it, deleted or not: what it saw or hid since counts in any case.
+    """
 
     view: View
     viewer: str
@@ -49,7 +52,12 @@ class Asked:
 
 
 def kept(asked: Asked, filters: Sequence[Filter], items: Int) -> tuple[Mask, dict[str, int]]:
-    """Which items pass all filters, and how many each one dropped first. Deleted and unknown items never pass."""
+    """Which items pass all filters, and how many each one dropped first.
+
+    Deleted and unknown items never pass, nor what the request excludes, whether or not the definition says so.
+    """
+    if asked.exclude and not any(isinstance(declared, Excluded) for declared in filters):
+        filters = (*filters, Excluded())
     name = asked.view.definition.item.name
     keep = asked.view.alive(name, items, np.repeat(asked.time, len(items)))
     dropped = {"deleted": int((~keep).sum())}
@@ -78,7 +86,8 @@ def _expired(asked: Asked, _declared: Expired, items: Int) -> Mask:
 
 def _hidden(asked: Asked, declared: Hidden, items: Int) -> Mask:
     names = asked.view.names["action"].find_all(declared.actions)
-    acted = asked.view.table("action").slice(asked.rows, np.zeros(1, np.int64), asked.times)
+    since = asked.view.deleted(asked.view.definition.viewer.name, asked.rows, asked.times) + 1
+    acted = asked.view.table("action").slice(asked.rows, since, asked.times)
     if not len(acted["query"]):
         return np.zeros(len(items), bool)
     return np.isin(items, acted["item"][np.isin(acted["name"], names)])

@@ -1,29 +1,39 @@
 """One request through the stages: sources, filters, early ranker, ranker, selector. The same code runs in every mode."""
 
+import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fourfold.candidates import SOURCES, Ask, Proposal, Unavailable
+from fourfold.candidates.ordering import best_first
 from fourfold.definition import Recommender, Source
-from fourfold.features.assembly import Context, candidates, context
+from fourfold.events.log import MAX_ID
+from fourfold.features.assembly import candidates, context
 from fourfold.features.encoding import Encoder
+from fourfold.features.table import Int
 from fourfold.features.view import View
-from fourfold.pipeline.backfill import backfill
-from fourfold.pipeline.explain import reason, title_of
+from fourfold.pipeline.backfill import backfill, shortfall
+from fourfold.pipeline.explain import reasons, titles
 from fourfold.pipeline.filters import Asked, kept
-from fourfold.pipeline.models import Models, Retriever
+from fourfold.pipeline.models import Models
 from fourfold.pipeline.pool import Pool
-from fourfold.pipeline.select import select
+from fourfold.pipeline.select import choose, select
 from fourfold.pipeline.slate import Request, Slate, SlateItem, Trace
 from fourfold.pipeline.trace import Tracer
 
 logger = logging.getLogger(__name__)
 
 Scores = NDArray[np.float32]
+T = TypeVar("T")
+
+SOURCES_SHARE = 0.6
+"""How much of what is left of the budget sources may take together, so that a slow one leaves time to rank the others."""
 
 
 class Pipeline:
@@ -65,6 +75,20 @@ class Pipeline:
         return _Run(self, request, request.time if request.time is not None else now).slate()
 
 
+@dataclass(frozen=True)
+class _Ranked:
+    """The pool with its final scores, and the probabilities behind them if a ranker gave any."""
+
+    pool: Pool
+    scores: Scores  # (C,)
+    probabilities: Scores | None  # (C, A)
+
+    def take(self, chosen: Int | NDArray[np.bool_]) -> "_Ranked":
+        """Some candidates only, in the given order."""
+        probabilities = None if self.probabilities is None else self.probabilities[chosen]
+        return _Ranked(self.pool.take(chosen), self.scores[chosen], probabilities)
+
+
 class _Run:
     """One request on its way through the stages."""
 
@@ -76,31 +100,41 @@ class _Run:
         self.tracer = Tracer(request.budget_ms or pipeline._budget_ms)
         self.size = request.size or self.definition.selector.size
         self.asked = self._asked(self.view)
-        if self.asked.row < 0:
-            self.tracer.degraded("viewer", "nothing is known of this viewer yet", "no history and no profile are used")
+        with self.tracer.stage("context", 0) as given:
+            self.known = context(self.view, self.encoder, self._viewer(), self.time)
+            self.retriever = self._model(lambda: self.models.retriever(self.view, self.encoder, self.time), "retrieval model")
+            self.neighbours = self._model(lambda: self.models.neighbours(self.view), "item-to-item table")
+            given.append(len(self.known.history))
 
     def slate(self) -> Slate:
-        with self.tracer.stage("context", 0) as given:
-            known = context(self.view, self.encoder, self.asked.row, self.time)
-            retriever = self.models.retriever(self.view, self.encoder, self.time)
-            given.append(len(known.history))
-        pool = self._filtered(self._retrieved(known, retriever))
-        pool, early = self._early_ranked(pool, known, retriever)
-        scores, probabilities = self._ranked(pool, known, early)
-        chosen = self._selected(pool, scores)
-        return self._answer(pool.take(chosen), known, scores[chosen], None if probabilities is None else probabilities[chosen])
+        pool = self._backfilled(self._filtered(self._retrieved()), [self.asked])
+        ranked = self._checked_again(self._ranked(pool))
+        return self._answer(ranked.take(self._selected(ranked)))
 
     def _asked(self, view: View) -> Asked:
         row = int(view.rows(self.definition.viewer.name, [self.request.viewer])[0])
-        if row >= 0 and not view.alive(self.definition.viewer.name, np.array([row]), np.array([self.time]))[0]:
-            row = -1
         return Asked(view, self.request.viewer, row, self.time, self.request.exclude)
 
-    def _retrieved(self, known: Context, retriever: Retriever | None) -> Pool:
-        ask = Ask(self.view, known, retriever, self.models.neighbours(self.view))
+    def _viewer(self) -> int:
+        """The viewer's row, or -1 if the viewer does not exist as of the request."""
+        if self.view.alive(self.definition.viewer.name, self.asked.rows, self.asked.times)[0]:
+            return self.asked.row
+        self.tracer.degraded("viewer", "nothing is known of this viewer yet", "no history and no profile are used")
+        return -1
+
+    def _model(self, load: Callable[[], T | None], name: str) -> T | None:
+        try:
+            return load()
+        except Exception as error:
+            logger.exception("%s failed", name)
+            self.tracer.degraded("models", f"the {name} failed: {type(error).__name__}", "the request goes on without it")
+            return None
+
+    def _retrieved(self) -> Pool:
+        ask = Ask(self.view, self.known, self.retriever, self.neighbours)
         with self.tracer.stage("sources", 0) as given:
             futures = {str(declared.kind): self._submit(ask, declared) for declared in self.definition.sources}
-            wait(futures.values(), timeout=self.tracer.seconds_left)
+            wait(futures.values(), timeout=self.tracer.seconds_left * SOURCES_SHARE)
             pool = Pool.merge(self._proposals(futures))
             given.append(len(pool))
         return pool
@@ -119,6 +153,8 @@ class _Run:
             elif error is not None:
                 logger.error("source %s failed", kind, exc_info=error)
                 self.tracer.degraded("sources", f"{kind} failed: {type(error).__name__}", "its candidates are missing")
+            elif not np.isfinite(future.result().scores).all():
+                self.tracer.degraded("sources", f"{kind} gave scores that are not numbers", "its candidates are missing")
             else:
                 proposals[kind] = future.result()
         return proposals
@@ -129,104 +165,146 @@ class _Run:
             self.tracer.dropped.update(dropped)
             pool = pool.take(keep)
             given.append(len(pool))
-        if len(pool) < self.size:
-            with self.tracer.stage("backfill", len(pool)) as given:
-                pool = backfill(self.asked, self.definition.filters, pool, self.size)
-                given.append(len(pool))
         return pool
 
-    def _early_ranked(self, pool: Pool, known: Context, retriever: Retriever | None) -> tuple[Pool, Scores]:
+    def _backfilled(self, pool: Pool, asked: Sequence[Asked]) -> Pool:
+        selector = self.definition.selector
+        if not shortfall(self.asked, selector, pool, self.size):
+            return pool
+        with self.tracer.stage("backfill", len(pool)) as given:
+            filled = backfill(asked, self.definition.filters, selector, pool, self.size)
+            given.append(len(filled))
+        if len(filled) > len(pool):
+            effect = f"{len(filled) - len(pool)} items of the catalogue compete too"
+            self.tracer.degraded("backfill", "sources and filters left too few candidates", effect)
+        return filled
+
+    def _ranked(self, pool: Pool) -> _Ranked:
+        pool, early = self._early_ranked(pool)
+        probabilities = self._probabilities(pool) if self.definition.ranker is not None and len(pool) else None
+        if probabilities is None:
+            return _Ranked(pool, early, None)
+        utility = np.array([action.utility for action in self.definition.actions], np.float32)
+        return _Ranked(pool, (probabilities * utility).sum(axis=1, dtype=np.float32), probabilities)
+
+    def _early_ranked(self, pool: Pool) -> tuple[Pool, Scores]:
+        """The best of the pool, and the slate that they would make if no ranker followed: enough authors to keep the cap."""
         declared = self.definition.early_ranker
         if declared is None:
             return pool, pool.source_scores()
-        if retriever is None:
-            self.tracer.degraded("early_ranker", "no retrieval model is trained yet", "the sources' order stands in")
-            early = pool.source_scores()
-        else:
-            with self.tracer.stage("early_ranker", len(pool)) as given:
-                early = retriever.similarity(known, pool.items)
-                given.append(min(len(pool), declared.keep))
-        best = self._order(pool, early)[: declared.keep]
+        with self.tracer.stage("early_ranker", len(pool)) as given:
+            early = self._similarity(pool)
+            order = self._order(pool, early)
+            keep = np.zeros(len(order), bool)
+            keep[order[: declared.keep]] = True
+            keep[choose(self.asked, self.definition.selector, pool.items, order, self.size)] = True
+            best = order[keep[order]]
+            given.append(len(best))
         return pool.take(best), early[best]
 
-    def _ranked(self, pool: Pool, known: Context, early: Scores) -> tuple[Scores, NDArray[np.float32] | None]:
-        if self.definition.ranker is None:
-            return early, None
-        problem = self._why_not_rank()
-        if problem:
-            self.tracer.degraded("ranker", problem, "the early order stands in")
-            return early, None
-        assert self.models.scorer is not None
-        with self.tracer.stage("features", len(pool)):
-            rows = candidates(self.view, self.encoder, known, pool.items)
-        with self.tracer.stage("ranker", len(pool)):
+    def _similarity(self, pool: Pool) -> Scores:
+        problem = "no retrieval model is trained yet"
+        if self.retriever is not None:
             try:
-                probabilities = self.models.scorer.score(known, rows)
+                early = self.retriever.similarity(self.known, pool.items)
+                if np.isfinite(early).all():
+                    return early
+                problem = "it gave scores that are not numbers"
+            except Exception as error:
+                logger.exception("early ranker failed")
+                problem = f"it failed: {type(error).__name__}"
+        self.tracer.degraded("early_ranker", problem, "the sources' order stands in")
+        return pool.source_scores()
+
+    def _probabilities(self, pool: Pool) -> Scores | None:
+        """What the ranker says, shape (C, A), or None where it cannot."""
+        problem = "no model is trained yet"
+        if self.models.scorer is not None and self.tracer.seconds_left <= 0:
+            problem = "the budget was used up before it"
+        elif self.models.scorer is not None:
+            try:
+                with self.tracer.stage("features", len(pool)):
+                    rows = candidates(self.view, self.encoder, self.known, pool.items)
+                with self.tracer.stage("ranker", len(pool)):
+                    probabilities = self.models.scorer.score(self.known, rows)
+                if probabilities.shape == (len(pool), len(self.definition.actions)) and np.isfinite(probabilities).all():
+                    return probabilities
+                problem = "it gave scores that are not numbers, or not one for each action of each candidate"
             except Exception as error:
                 logger.exception("ranker failed")
-                self.tracer.degraded("ranker", f"it failed: {type(error).__name__}", "the early order stands in")
-                return early, None
-        utility = np.array([action.utility for action in self.definition.actions], np.float32)
-        return (probabilities * utility).sum(axis=1, dtype=np.float32), probabilities
+                problem = f"it failed: {type(error).__name__}"
+        self.tracer.degraded("ranker", problem, "the early order stands in")
+        return None
 
-    def _why_not_rank(self) -> str | None:
-        if self.models.scorer is None:
-            return "no model is trained yet"
-        return None if self.tracer.seconds_left > 0 else "the budget was used up before it"
+    def _checked_again(self, ranked: _Ranked) -> _Ranked:
+        """What still passes at the newest state, for events that arrived while this request ran; ranked anew if refilled."""
+        latest = self._asked(self.latest_view())
+        if latest.view.offset == self.view.offset:
+            return ranked
+        with self.tracer.stage("late_filters", len(ranked.pool)) as given:
+            keep, dropped = kept(latest, self.definition.filters, ranked.pool.items)
+            self.tracer.dropped.update({f"{name} meanwhile": count for name, count in dropped.items()})
+            ranked = ranked.take(keep)
+            given.append(len(ranked.pool))
+        filled = ranked.pool if keep.all() else self._backfilled(ranked.pool, [self.asked, latest])
+        return ranked if len(filled) == len(ranked.pool) else self._ranked(filled)
 
-    def _selected(self, pool: Pool, scores: Scores) -> NDArray[np.int64]:
-        """Indices into the pool; checked against the newest state, for what happened while this request ran."""
-        with self.tracer.stage("select", len(pool)) as given:
-            order = self._order(pool, scores)
-            latest = self.latest_view()
-            if latest.offset != self.view.offset:
-                keep, dropped = kept(self._asked(latest), self.definition.filters, pool.items)
-                self.tracer.dropped.update({f"{name} meanwhile": count for name, count in dropped.items()})
-                order = order[keep[order]]
-            chosen = select(self.asked, self.definition.selector, pool.items, order, self.size, self.tracer)
+    def _selected(self, ranked: _Ranked) -> Int:
+        """Indices into the pool."""
+        with self.tracer.stage("select", len(ranked.pool)) as given:
+            order = self._order(ranked.pool, ranked.scores)
+            chosen = select(self.asked, self.definition.selector, ranked.pool.items, order, self.size, self.tracer)
             given.append(len(chosen))
         return chosen
 
-    def _order(self, pool: Pool, scores: Scores) -> NDArray[np.int64]:
-        """Best first; equal scores by item id, so that the order does not depend on how rows were numbered."""
-        ids = np.array(self.view.ids(self.definition.item.name, pool.items), dtype=str)
-        return np.lexsort((ids, -scores))
+    def _order(self, pool: Pool, scores: Scores) -> Int:
+        return best_first(self.view, pool.items, scores)
 
-    def _answer(self, pool: Pool, known: Context, scores: Scores, probabilities: NDArray[np.float32] | None) -> Slate:
-        items = [self._item(pool, row, known, scores, probabilities) for row in range(len(pool))]
-        newest = self.view.newest_time
+    def _answer(self, ranked: _Ranked) -> Slate:
+        newest, last = self.view.newest_time, self.known.last_time
         return Slate(
-            request=self.request.request or f"{self.definition.surface}-{self.request.viewer}-{self.time}"[:256],
+            request=self.request.request or self._request_id(),
             surface=self.definition.surface,
             viewer=self.request.viewer,
             time=self.time,
             mode=self.mode,
             definition=self.definition.hash,
             model=self.models.version,
-            items=items,
+            items=self._items(ranked),
             degradations=self.tracer.degradations,
             trace=Trace(
                 stages=self.tracer.stages,
                 dropped={name: count for name, count in self.tracer.dropped.items() if count},
-                history=len(known.history),
+                history=len(self.known.history),
                 state_age_ms=self.time - newest if 0 <= newest <= self.time else None,
-                viewer_age_ms=self.time - known.last_time if known.last_time >= 0 else None,
+                viewer_age_ms=self.time - last if last >= 0 else None,
                 offset=self.view.offset,
             ),
         )
 
-    def _item(
-        self, pool: Pool, row: int, known: Context, scores: Scores, probabilities: NDArray[np.float32] | None
-    ) -> SlateItem:
-        name = self.definition.item.name
-        origins = pool.origins(row)
+    def _request_id(self) -> str:
+        """``SURFACE-VIEWER-TIME``, with a digest for the viewer where that would be too long for an id."""
+        readable = f"{self.definition.surface}-{self.request.viewer}-{self.time}"
+        if len(readable) <= MAX_ID:
+            return readable
+        return f"{self.definition.surface}-{hashlib.sha256(self.request.viewer.encode()).hexdigest()}-{self.time}"
+
+    def _items(self, ranked: _Ranked) -> list[SlateItem]:
+        name, pool = self.definition.item.name, ranked.pool
+        origins = [pool.origins(row) for row in range(len(pool))]
         actions = [action.name for action in self.definition.actions]
-        values = [] if probabilities is None else [round(float(value), 6) for value in probabilities[row]]
-        return SlateItem(
-            item=self.view.ids(name, pool.items[row : row + 1])[0],
-            title=title_of(self.view, name, int(pool.items[row]), self.time),
-            score=float(scores[row]),
-            probabilities=dict(zip(actions, values, strict=False)),
-            sources=[source for source, _ in origins],
-            reason=reason(self.view, *origins[0], self.time, len(known.history)),
-        )
+        given = [] if ranked.probabilities is None else np.round(ranked.probabilities.astype(np.float64), 6).tolist()
+        return [
+            SlateItem(
+                item=item, title=title, score=score, probabilities=values, sources=[source for source, _ in came], reason=why
+            )
+            for item, title, score, values, came, why in zip(
+                self.view.ids(name, pool.items),
+                titles(self.view, name, pool.items, self.time),
+                ranked.scores.tolist(),
+                [dict(zip(actions, values, strict=True)) for values in given] or [{} for _ in origins],
+                origins,
+                reasons(self.view, [came[0] for came in origins], self.time, len(self.known.history)),
+                strict=True,
+            )
+        ]

@@ -36,9 +36,10 @@ class Pool:
         return cls(sources, items, ranks, because)
 
     def extended(self, source: str, items: Int) -> "Pool":
-        """The pool with further items behind it, which one more source proposed, best first."""
+        """The pool with further items behind it, best first: their places count on from the last one of any source."""
+        behind = 1 + self.ranks[self.ranks < NOT_PROPOSED].max(initial=-1)
         ranks = np.full((len(self) + len(items), len(self.sources) + 1), NOT_PROPOSED)
-        ranks[: len(self), :-1], ranks[len(self) :, -1] = self.ranks, np.arange(len(items))
+        ranks[: len(self), :-1], ranks[len(self) :, -1] = self.ranks, behind + np.arange(len(items))
         because = np.full(ranks.shape, -1)
         because[: len(self), :-1] = self.because
         return Pool((*self.sources, source), np.concatenate([self.items, items]), ranks, because)

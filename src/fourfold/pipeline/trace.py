@@ -26,10 +26,14 @@ class Tracer:
     def stage(self, name: str, taken: int) -> Iterator[list[int]]:
         """Time a stage; the block appends how many candidates it gives on."""
         start, given = time.perf_counter(), [taken]
-        yield given
-        took = (time.perf_counter() - start) * 1000
-        self.stages.append(StageTrace(stage=name, ms=round(took, 3), taken=taken, given=given[-1]))
+        try:
+            yield given
+        finally:
+            took = (time.perf_counter() - start) * 1000
+            self.stages.append(StageTrace(stage=name, ms=round(took, 3), taken=taken, given=given[-1]))
 
     def degraded(self, stage: str, cause: str, effect: str) -> None:
-        """Say that something did not go as defined."""
-        self.degradations.append(Degradation(stage=stage, cause=cause, effect=effect))
+        """Say that something did not go as defined; the same thing is said once."""
+        said = Degradation(stage=stage, cause=cause, effect=effect)
+        if said not in self.degradations:
+            self.degradations.append(said)
