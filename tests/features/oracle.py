@@ -90,10 +90,9 @@ class Oracle:
         upserts = self.upserts(entity, key, time)
         if upserts:
             return upserts[0].time
-        since = self.deleted(entity, key, time)
-        # A mention is kept for the first event that names an entity only.
-        first = self.mentions(entity, key, time)[:1]
-        return first[0] if first and first[0] > since else None
+        # Once deleted, only an upsert makes it anew: being named by an event does not.
+        named = self.mentions(entity, key, time)
+        return named[0] if named and self.deleted(entity, key, time) < 0 else None
 
     def neighbours(self, edge: str, source: str, time: int) -> set[str]:
         last: dict[str, ev.EdgeAdded | ev.EdgeRemoved] = {}

@@ -71,9 +71,9 @@ class View:
     def born(self, entity: str, rows: Int, times: Int) -> Int:
         """When each was made as of `times`: its `created` moment, else its first upsert, else its first event; or -1."""
         since = self.deleted(entity, rows, times) + 1
-        first = self.table(f"upsert/{entity}").first_time(rows, since, NEVER)
-        first = np.where(first < times, first, self.table(f"mention/{entity}").first_time(rows, since, NEVER))
-        first = np.where(first < times, first, -1)
+        upserted = self.table(f"upsert/{entity}").first_time(rows, since, NEVER)
+        named = self.table(f"mention/{entity}").first_time(rows, np.zeros_like(since), NEVER)
+        first = np.where(upserted < times, upserted, np.where((since == 0) & (named < times), named, -1))
         created = self._entity(entity).created
         if created is None:
             return first
