@@ -8,17 +8,21 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fourfold.definition import Count, Entity, Rate, Recommender
+from fourfold.definition import Category, Count, Entity, Moment, Number, Rate, Recommender, Text
+from fourfold.definition.entities import Attribute
 from fourfold.events.types import EventKind, Value, decode_attributes
 from fourfold.features.names import Names, hash64
 from fourfold.features.table import Column, Float, Int, Table
 from fourfold.features.view import SEPARATOR, View
+
+LATEST = 1 << 52
+LARGEST = 1e30
+"""The largest number that an attribute may hold: models read 32-bit floats."""
 
 CounterKey = tuple[tuple[str, ...], str]
 
@@ -141,19 +145,19 @@ class State:
                 columns = {"value": self._encoded(entity, attribute, raw), "tie": ties[has]}
                 self._add(f"attribute/{entity.name}/{attribute.name}", rows[has], times[has], columns)
 
-    def _encoded(self, entity: Entity, attribute: Any, raw: list[Value]) -> Float:
+    def _encoded(self, entity: Entity, attribute: Attribute, raw: list[Value]) -> Float:
         """Attribute values as numbers: strings by their code; null, and what does not fit the declaration, as NaN."""
-        if attribute.kind in ("number", "moment"):
-            fits = [isinstance(value, int | float) and not isinstance(value, bool) for value in raw]
-            values = [float(value) if ok else np.nan for value, ok in zip(raw, fits, strict=True)]  # type: ignore[arg-type]
-        else:
-            names = self._names[f"value/{entity.name}/{attribute.name}"]
-            fits = [value is not None and (attribute.kind == "category" or isinstance(value, str)) for value in raw]
-            values = [names.add(_joined(value)) if ok else np.nan for value, ok in zip(raw, fits, strict=True)]
-        wrong = sum(not ok and value is not None for value, ok in zip(raw, fits, strict=True))
+        names = self._names.get(f"value/{entity.name}/{attribute.name}")
+        values = np.full(len(raw), np.nan)
+        wrong = 0
+        for row, value in enumerate(raw):
+            if value is not None and not fits(attribute, value):
+                wrong += 1
+            elif value is not None:
+                values[row] = float(value) if names is None else names.add(_joined(value))  # type: ignore[arg-type]  # it fits
         if wrong:
             self.ignored[f"value that is no {attribute.kind} in {entity.name}.{attribute.name}"] += wrong
-        return np.array(values, np.float64)
+        return values
 
     def _take_edges(self, batch: pa.RecordBatch, ties: Column) -> None:
         added, removed = _mask(batch, EventKind.EDGE_ADDED), _mask(batch, EventKind.EDGE_REMOVED)
@@ -249,6 +253,19 @@ def counters(definition: Recommender) -> tuple[CounterKey, ...]:
 def counter_table(spec: CounterKey) -> str:
     """Name of the table that counts an event by a key."""
     return f"count/{spec[1]}/{'+'.join(spec[0])}"
+
+
+def fits(attribute: Attribute, value: Value) -> bool:
+    """Whether a value is what an attribute's declaration says: what is not is left out, as if it had not been given."""
+    match attribute:
+        case Text():
+            return isinstance(value, str)
+        case Category(many=many):
+            return isinstance(value, str | int | float) or (many and isinstance(value, list))
+        case Moment():
+            return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < LATEST
+        case Number():
+            return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
 
 
 def _name_spaces(definition: Recommender) -> list[str]:
