@@ -22,8 +22,8 @@ test: $(READY)  ## Run the tests
 	@$(BIN)/pytest -n $(WORKERS) --maxprocesses 8
 
 lint: $(READY)  ## Check style and the direction of imports
-	@$(BIN)/ruff check
-	@$(BIN)/ruff format --check
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/lint-imports
 
 types: $(READY)  ## Check types
