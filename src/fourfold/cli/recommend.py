@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from fourfold.cli.console import DEFAULT_HOME, Home, Json, one_thread, progress, report, table
+from fourfold.cli.console import DEFAULT_HOME, Home, Json, one_thread, progress, report, say, table
 
 
 class ServiceError(RuntimeError):
@@ -45,15 +45,21 @@ def serve(
     home: Home = DEFAULT_HOME,
     surface: Annotated[list[str] | None, typer.Option(help="Which surface; may be repeated. Otherwise all.")] = None,
     host: Annotated[str, typer.Option(help="Any other than loopback needs API keys in FOURFOLD_API_KEYS.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+    api_key_file: Annotated[Path | None, typer.Option(help="A file of API keys, one a line.")] = None,
 ) -> None:
     """Serve slates over HTTP and take events: POST /v1/{surface}/recommend and POST /v1/events."""
+    from fourfold.api.keys import api_keys  # noqa: PLC0415
     from fourfold.api.serve import serve as run  # noqa: PLC0415
     from fourfold.modes.home import Home as Opened  # noqa: PLC0415
+    from fourfold.modes.home import HomeError  # noqa: PLC0415
 
-    one_thread()
     with Opened(home) as opened:
-        run(opened, surface or opened.surfaces(), host, port)
+        surfaces = surface or opened.surfaces()
+        if not surfaces:
+            raise HomeError(f"{home} has no surface to serve; add one with `fourfold define`")
+        keys = api_keys(os.environ, api_key_file)
+        run(opened, surfaces, host, port, keys=keys, announce=lambda url: say(f"serving {', '.join(surfaces)} on {url}"))
 
 
 def _computed(home: Path, surface: str, body: dict[str, Any]) -> dict[str, Any]:
