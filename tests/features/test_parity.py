@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from fourfold.events.types import Event
 from fourfold.features.numbers import numbers
-from fourfold.features.view import View
+from fourfold.features.view import UNBORN, View
 from tests.features.oracle import Oracle
 from tests.features.samples import all_pairs, state_of
 from tests.strategies import START, TINY, logs, times
@@ -73,7 +73,7 @@ def test_existence_and_birth(events: list[Event], moment: int) -> None:
     for entity, rows, keys in (("member", members, [a[0] for a in asked]), ("post", posts, [a[1] for a in asked])):
         assert view.alive(entity, rows, when).tolist() == [oracle.alive(entity, key, moment) for key in keys]
         births = [oracle.born(entity, key, moment) for key in keys]
-        assert view.born(entity, rows, when).tolist() == [-1 if born is None else born for born in births]
+        assert view.born(entity, rows, when).tolist() == [UNBORN if born is None else born for born in births]
 
 
 @given(logs(), times())

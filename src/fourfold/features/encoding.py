@@ -110,8 +110,10 @@ def _encoder(attribute: Category | Text) -> _Codes:
     name, buckets = attribute.name, attribute.buckets
     if isinstance(attribute, Text):
         return _Codes(attribute.words, lambda text: [_bucket(name, word, buckets) for word in _WORD.findall(text.lower())])
-    width = VALUES if attribute.many else 1
-    return _Codes(width, lambda text: [_bucket(name, value, buckets) for value in text.split(SEPARATOR)])
+    if attribute.many:
+        # An empty list is stored as "": no value, not one that is empty.
+        return _Codes(VALUES, lambda text: [_bucket(name, value, buckets) for value in text.split(SEPARATOR) if value])
+    return _Codes(1, lambda text: [_bucket(name, text, buckets)])
 
 
 def _bucket(field: str, text: str, buckets: int) -> int:

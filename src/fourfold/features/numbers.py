@@ -12,7 +12,7 @@ from fourfold.definition import Age, AttributeValue, Count, Feature, Rate, Recom
 from fourfold.definition.part import milliseconds
 from fourfold.features.state import CounterKey, counter_table
 from fourfold.features.table import Float, Int
-from fourfold.features.view import View
+from fourfold.features.view import UNBORN, View
 
 HOUR = 3_600_000
 
@@ -68,7 +68,7 @@ class _Asked:
             case Age():
                 entity, rows = self._side(feature.of)
                 born = self.view.born(entity, rows, self.times)
-                return np.where(born >= 0, (self.times - born) / HOUR, np.nan)
+                return np.where(born > UNBORN, (self.times - born) / HOUR, np.nan)
             case AttributeValue():
                 return self._attribute(feature)
 

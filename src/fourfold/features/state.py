@@ -263,7 +263,7 @@ def fits(attribute: Attribute, value: Value) -> bool:
         case Category(many=many):
             return isinstance(value, str | int | float) or (many and isinstance(value, list))
         case Moment():
-            return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < LATEST
+            return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LATEST
         case Number():
             return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
 

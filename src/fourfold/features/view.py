@@ -14,6 +14,9 @@ from fourfold.features.table import Column, Int, Table
 NEVER = 1 << 52
 """Later than every event."""
 
+UNBORN = -(1 << 52)
+"""Earlier than every time: what `View.born` says of an entity that was not made yet. Films were made before 1970, too."""
+
 SEPARATOR = "\x1f"
 """Joins the values of a category with several of them."""
 
@@ -69,11 +72,11 @@ class View:
         return (rows >= 0) & (upserted | (named & (deleted < 0)))
 
     def born(self, entity: str, rows: Int, times: Int) -> Int:
-        """When each was made as of `times`: its `created` moment, else its first upsert, else its first event; or -1."""
+        """When each was made as of `times`: its `created` moment, else its first upsert or event; or `UNBORN`."""
         since = self.deleted(entity, rows, times) + 1
         upserted = self.table(f"upsert/{entity}").first_time(rows, since, NEVER)
         named = self.table(f"mention/{entity}").first_time(rows, np.zeros_like(since), NEVER)
-        first = np.where(upserted < times, upserted, np.where((since == 0) & (named < times), named, -1))
+        first = np.where(upserted < times, upserted, np.where((since == 0) & (named < times), named, UNBORN))
         created = self._entity(entity).created
         if created is None:
             return first

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fourfold.definition import Blocked, Excluded, Expired, Filter, Hidden, Linked, Seen
 from fourfold.definition.part import milliseconds
 from fourfold.features.table import Int
-from fourfold.features.view import View
+from fourfold.features.view import UNBORN, View
 
 Mask = NDArray[np.bool_]
 
@@ -81,7 +81,7 @@ def _expired(asked: Asked, _declared: Expired, items: Int) -> Mask:
     if entity.lifetime is None:
         return np.zeros(len(items), bool)
     born = asked.view.born(entity.name, items, np.repeat(asked.time, len(items)))
-    return (born >= 0) & (born + milliseconds(entity.lifetime) <= asked.time)
+    return (born > UNBORN) & (born + milliseconds(entity.lifetime) <= asked.time)
 
 
 def _hidden(asked: Asked, declared: Hidden, items: Int) -> Mask:
