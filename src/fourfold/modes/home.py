@@ -37,6 +37,20 @@ class Home:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._stores: list[ConsumerStore] = []
+
+    @classmethod
+    def existing(cls, path: Path) -> Self:
+        """The home at `path`, for those who only read it.
+
+        Raises
+        ------
+        HomeError
+            If nothing is there.
+        """
+        if not path.is_dir():
+            raise HomeError(f"there is no home at {path}; `fourfold define` makes one, or name another with --home")
+        return cls(path)
 
     def __enter__(self) -> Self:
         return self
@@ -45,7 +59,9 @@ class Home:
         self.close()
 
     def close(self) -> None:
-        """Let go of what was opened."""
+        """Let go of what was opened: the log and the state of every consumer."""
+        while self._stores:
+            self._stores.pop().close()
         if "log" in self.__dict__:
             self.log.close()
             del self.__dict__["log"]
@@ -121,7 +137,8 @@ class Home:
     def consumer(self, surface: str, *, commits: bool = False) -> StateConsumer:
         """The consumer that keeps a surface's state. Only one process at a time should commit."""
         definition = self.definition(surface)
-        return StateConsumer(definition, self.log, ConsumerStore(self.path / "state" / surface), commits=commits)
+        self._stores.append(ConsumerStore(self.path / "state" / surface))
+        return StateConsumer(definition, self.log, self._stores[-1], commits=commits)
 
     def _definition_path(self, surface: str) -> Path:
         return self.path / "definitions" / f"{surface}.json"

@@ -1,6 +1,7 @@
 """The online mode: everything in the request, on a state that follows the log."""
 
 import hashlib
+import json
 import logging
 import time
 from types import TracebackType
@@ -9,7 +10,7 @@ from typing import Self
 import pyarrow as pa
 from msgspec.structs import replace
 
-from fourfold.events.log import MAX_ID, LogFullError
+from fourfold.events.log import LogFullError
 from fourfold.events.types import Impression, batch_of
 from fourfold.features.view import View
 from fourfold.modes.home import Home
@@ -59,8 +60,11 @@ class Online:
         return self._logged(slate) if self.deployment.log_impressions and slate.items else slate
 
     def now(self) -> int:
-        """What time it is by the deployment's clock, in milliseconds."""
-        return wall_clock() if self.deployment.clock == "wall" else self.consumer.state.view().newest_event_time + 1
+        """What time it is by the deployment's clock, in milliseconds.
+
+        The log's clock takes in what the log got since, so that a request is later than everything acknowledged before it.
+        """
+        return wall_clock() if self.deployment.clock == "wall" else self._view().newest_event_time + 1
 
     def follow(self) -> None:
         """One round of upkeep: apply what the log got, commit, and load a newly promoted version."""
@@ -90,7 +94,7 @@ def wall_clock() -> int:
 def _impressions(slate: Slate) -> pa.RecordBatch:
     return batch_of(
         Impression(
-            id=_impression_id(slate.request, position),
+            id=_impression_id(slate, item.item),
             time=slate.time,
             viewer=slate.viewer,
             item=item.item,
@@ -102,7 +106,7 @@ def _impressions(slate: Slate) -> pa.RecordBatch:
     )
 
 
-def _impression_id(request: str, position: int) -> str:
-    """``REQUEST/POSITION``, or a digest of it where that would be too long for an id."""
-    readable = f"{request}/{position}"
-    return readable if len(readable) <= MAX_ID else hashlib.sha256(readable.encode()).hexdigest()
+def _impression_id(slate: Slate, item: str) -> str:
+    """The same for the same item of the same request, and another for another viewer or page under one request id."""
+    parts = json.dumps([slate.surface, slate.viewer, slate.request, item])
+    return f"shown-{hashlib.sha256(parts.encode()).hexdigest()[:40]}"
