@@ -29,7 +29,7 @@ from tests.pipeline.samples import BARE, FULL, POINTWISE, items, random_models, 
 from tests.strategies import HOUR, MEMBERS, POSTS, START, logs, times
 
 # Every mode's class runs the inherited properties, which hypothesis would take for one test on changing objects.
-PROPERTY = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+PROPERTY = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 NOON = START + 12 * HOUR
 
 requests = st.builds(

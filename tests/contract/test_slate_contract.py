@@ -17,6 +17,9 @@ from tests.contract.slate_contract import Serving as Served
 from tests.contract.slate_contract import SlateContract
 from tests.pipeline.samples import Serving
 
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
+"""Hundreds of little logs are opened here, none to outlive its test: no disk needs to sync them."""
+
 
 class TestPipeline(SlateContract):
     @contextmanager
@@ -42,7 +45,7 @@ class OnlineServing:
 class TestOnline(SlateContract):
     @contextmanager
     def serving(self, definition: Recommender, events: Sequence[Event], models: Models) -> Iterator[Served]:
-        with tempfile.TemporaryDirectory() as folder, Home(Path(folder)) as home:
+        with tempfile.TemporaryDirectory(dir=MEMORY) as folder, Home(Path(folder)) as home:
             home.define(definition)
             with Online(home, definition.surface) as online:
                 served = OnlineServing(online, models)

@@ -100,9 +100,16 @@ class Retriever:
         """Rows and scores of the `keep` nearest items that exist, best first, equal scores by id.
 
         The matrix product rounds by the place of a row, so it only finds the candidates; `similarity` orders them.
+
+        Raises
+        ------
+        FloatingPointError
+            If a vector holds NaN or infinity.
         """
         query, items = self._query(context), np.flatnonzero(self.alive)
         rough = (self.vectors @ query)[items]
+        if not np.isfinite(rough).all():
+            raise FloatingPointError("the retrieval model gives vectors that are not numbers; promote another version")
         if keep < len(items):
             items = items[rough >= np.partition(rough, len(items) - keep)[len(items) - keep] - ROUNDING]
         scores = _products(self.vectors[items], query)

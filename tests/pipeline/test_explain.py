@@ -1,0 +1,56 @@
+"""Reasons and titles, word for word."""
+
+import numpy as np
+
+from fourfold.events.types import EntityUpsert
+from fourfold.pipeline.explain import reasons, titles
+from fourfold.pipeline.pool import NOT_PROPOSED, Pool
+from tests.contract.slate_contract import NOON, small_world
+from tests.features.samples import state_of
+
+NAMELESS = EntityUpsert(id="bare", time=NOON - 1, type="post", key="bare")
+LATER = EntityUpsert(id="later", time=NOON, type="post", key="p0", attributes={"title": "not yet"})
+VIEW = state_of([*small_world(), NAMELESS, LATER]).view()
+
+
+def test_every_reason() -> None:
+    (member,), (p1, bare) = VIEW.rows("member", ["m0"]).tolist(), VIEW.rows("post", ["p1", "bare"]).tolist()
+    origins = [
+        ("trending", -1),
+        ("in_network", member),
+        ("two_hop", member),
+        ("embedding_retrieval", -1),
+        ("item_to_item", p1),
+        ("item_to_item", bare),
+        ("catalogue", -1),
+        ("in_network", -1),
+    ]
+    assert reasons(VIEW, origins, NOON, history=1) == [
+        "Trending now",
+        "From your network: m0",
+        "You both know m0",
+        "Close to your taste",
+        "Because you liked blue p1",
+        "Because you liked bare",
+        "To fill the slate",
+        "From your network: others like you",
+    ]
+    assert reasons(VIEW, origins[3:4], NOON, history=0) == ["Fits your profile"]
+
+
+def test_titles_as_of_a_time() -> None:
+    rows = VIEW.rows("post", ["p0", "bare", "p1"])
+    assert titles(VIEW, "post", rows, NOON) == ["blue p0", None, "blue p1"]
+    assert titles(VIEW, "post", rows, NOON + 1)[0] == "not yet"
+    assert titles(VIEW, "member", np.array([0]), NOON) == [None]
+
+
+def test_sources_stand_best_first_each_with_what_explains_it() -> None:
+    ranks = np.array([[5, NOT_PROPOSED, 2], [0, 0, NOT_PROPOSED]])
+    pool = Pool(("a", "b", "c"), np.array([7, 8]), ranks, np.array([[1, -1, 3], [4, 5, -1]]))
+    assert pool.origins(0) == [("c", 3), ("a", 1)]
+    assert pool.origins(1) == [("a", 4), ("b", 5)]
+    assert pool.source_scores().tolist() == [np.float32(1 / 3), 1.0]
+    behind = pool.extended("catalogue", np.array([9, 6]))
+    assert behind.source_scores().tolist() == [np.float32(1 / 3), 1.0, np.float32(1 / 7), 0.125]
+    assert behind.origins(3) == [("catalogue", -1)]
