@@ -1,7 +1,7 @@
 # `make demo` and `make test` are all that a fresh machine with Python 3.11 or newer needs; each installs what it lacks.
 
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
-	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; exit; }; done; echo python3)
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; exit; }; done)
 BIN := .venv/bin
 READY := .venv/ready
 WORKERS ?= auto
@@ -45,5 +45,6 @@ clean:  ## Remove what was built: .venv, caches, site/
 	@rm -rf .venv site build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache src/*.egg-info
 
 $(READY): pyproject.toml constraints.txt tools/install.py
+	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 or newer was found; name one with make PYTHON=..." >&2; exit 1; }
 	@$(PYTHON) tools/install.py .venv
 	@touch $@
