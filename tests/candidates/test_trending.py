@@ -36,6 +36,16 @@ def test_decay_by_hand() -> None:
     assert proposed(ask_of(events, "m1", START + 12 * HOUR + 12 * 6 * HOUR + 1), SIX) == []
 
 
+def test_what_came_before_the_deletion_of_an_item_is_forgotten() -> None:
+    events = [
+        act("1", 0, "p0", "like"),
+        act("2", 6, "p0", "like"),
+        EntityDelete(id="3", time=START + 6 * HOUR, type="post", key="p0"),
+        act("4", 9, "p0", "click"),
+    ]
+    assert scored(ask_of(events, "m1", START + 9 * HOUR + 1), SIX) == {"p0": pytest.approx(1.0)}
+
+
 @given(logs(), times(), st.sampled_from(["1h", "6h"]))
 def test_equals_the_naive_truth(log: list[Event], time: int, half_life: str) -> None:
     oracle, length = Oracle(TINY, log), int(half_life[:-1]) * HOUR

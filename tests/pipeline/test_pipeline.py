@@ -249,6 +249,14 @@ def test_the_cap_holds_as_long_as_the_catalogue_has_other_authors(sources: dict[
     assert "too few authors" in causes(slate)
 
 
+def test_a_popular_item_over_the_cap_does_not_fill_the_slate(sources: dict[str, Source]) -> None:
+    like = Action(id="1", time=START + 2 * HOUR, viewer="m2", item="p1", name="like", surface="feed")
+    sources["trending"] = proposing(0)
+    slate = Serving(BARE, [*small_world(), like], Untrained()).ask(Request(viewer="m0", size=2), NOON)
+    assert items(slate) == ["p0", "p2"]
+    assert "too few authors" not in causes(slate)
+
+
 def test_exclusions_hold_though_the_definition_has_no_such_filter() -> None:
     definition = replace(BARE, filters=())
     assert Excluded() not in definition.filters
