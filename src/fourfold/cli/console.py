@@ -10,6 +10,7 @@ from typing import Annotated, Any, Protocol
 
 import msgspec
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
@@ -20,11 +21,21 @@ Home = Annotated[
 DEFAULT_HOME = Path("fourfold-home")
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else on standard output.")]
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
-
 PLAIN_SECONDS = 5.0
 """How often progress is printed where there is no terminal."""
+
+PLAIN_WIDTH = 120
+"""Columns of tables where there is no terminal and COLUMNS does not say it."""
+
+
+def _console(*, stderr: bool) -> Console:
+    """A console that prints text as it is: titles and paths may hold brackets and colons, which are no markup."""
+    terminal = (sys.stderr if stderr else sys.stdout).isatty()
+    width = None if terminal or "COLUMNS" in os.environ else PLAIN_WIDTH
+    return Console(stderr=stderr, width=width, highlight=False, markup=False, emoji=False)
+
+
+out, err = _console(stderr=False), _console(stderr=True)
 
 
 def report(document: Any, as_json: bool, *tables: Table | str) -> None:
@@ -34,16 +45,22 @@ def report(document: Any, as_json: bool, *tables: Table | str) -> None:
         sys.stdout.write(text.decode() + "\n")
         return
     for table in tables:
-        out.print(table)
+        # What does not fit is left to the reader's window: an id that is cut off is no id.
+        out.print(table, crop=False, soft_wrap=isinstance(table, str))
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
-    """A table; columns whose name starts with ``>`` are aligned to the right."""
+    """A table; columns whose name starts with ``>`` are aligned to the right. Words, ids and numbers are never cut."""
     made = Table(title=title, title_justify="left", header_style="bold")
-    for column in columns:
-        made.add_column(column.removeprefix(">"), justify="right" if column.startswith(">") else "left")
-    for row in rows:
-        made.add_row(*(show(cell) for cell in row))
+    cells = [[show(cell) for cell in row] for row in rows]
+    for index, column in enumerate(columns):
+        words = [word for row in cells for word in row[index].split()]
+        longest = max(map(cell_len, words), default=0)
+        made.add_column(
+            column.removeprefix(">"), justify="right" if column.startswith(">") else "left", min_width=longest, overflow="fold"
+        )
+    for row in cells:
+        made.add_row(*row)
     return made
 
 

@@ -53,4 +53,8 @@ def _mapped(data: str, source: Path | None) -> Reader:
     path = Path(data)
     if path.suffix != ".toml" or not path.is_file():
         raise DataError(f"{data!r} is neither a data set ({', '.join(DATASETS)}) nor a mapping file ending in .toml")
-    return Mapping.from_toml(path.read_text(), str(path)).reader(source or path.parent)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is no TOML file: {error}; save the mapping as UTF-8 text") from None
+    return Mapping.from_toml(text, str(path)).reader(source or path.parent)

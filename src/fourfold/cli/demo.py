@@ -76,7 +76,7 @@ def _clear(home: Path) -> None:
 def _run(*arguments: str) -> None:
     """Run a command as a user would, showing it first."""
     err.rule(characters="·")
-    err.print(f"[bold]$ fourfold {shlex.join(arguments)}[/bold]", soft_wrap=True)
+    err.print(f"$ fourfold {shlex.join(arguments)}", style="bold", soft_wrap=True)
     done = subprocess.run(_command(arguments), check=False)
     if done.returncode:
         raise DemoError(f"`fourfold {shlex.join(arguments)}` failed with exit code {done.returncode}")
@@ -87,7 +87,10 @@ def _command(arguments: Sequence[str]) -> list[str]:
 
 
 def _latest_viewers(home: Path) -> list[str]:
-    answer = subprocess.run(_command(["status", "--home", str(home), "--json"]), check=True, capture_output=True)
+    arguments = ["status", "--home", str(home), "--json"]
+    answer = subprocess.run(_command(arguments), check=False, stdout=subprocess.PIPE)
+    if answer.returncode:
+        raise DemoError(f"`fourfold {shlex.join(arguments)}` failed with exit code {answer.returncode}")
     viewers: list[str] = json_module.loads(answer.stdout)["surfaces"][0]["latest_viewers"]
     return viewers
 
@@ -98,7 +101,7 @@ def _service(home: Path) -> Iterator[str]:
     port = _free_port()
     arguments = ["serve", "--home", str(home), "--port", str(port)]
     err.rule(characters="·")
-    err.print(f"[bold]$ fourfold {shlex.join(arguments)} &[/bold]", soft_wrap=True)
+    err.print(f"$ fourfold {shlex.join(arguments)} &", style="bold", soft_wrap=True)
     log = home / "service.log"
     with log.open("wb") as file, subprocess.Popen(_command(arguments), stdout=file, stderr=file) as process:
         try:

@@ -52,7 +52,7 @@ def export(
     from fourfold.events.export import export_parquet  # noqa: PLC0415
     from fourfold.modes.home import Home as Opened  # noqa: PLC0415
 
-    with Opened(home) as opened, progress("export") as advance:
+    with Opened.existing(home) as opened, progress("export") as advance:
         export_parquet(opened.log, folder, on_progress=lambda done, total: advance(done, total, "events"))
         count = opened.log.end - opened.log.start
     report({"exported": count, "folder": str(folder)}, json, f"exported {count} events to {folder}")
@@ -82,6 +82,6 @@ def retain(
     """Drop old events that every consumer has taken. Export them first if a definition may change later."""
     from fourfold.modes.home import Home as Opened  # noqa: PLC0415
 
-    with Opened(home) as opened:
+    with Opened.existing(home) as opened:
         start = opened.log.retain(before)
     report({"start": start}, json, f"the log now starts at offset {start}")

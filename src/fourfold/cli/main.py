@@ -3,6 +3,7 @@
 import sys
 
 import typer
+from rich.text import Text
 
 from fourfold import __version__
 from fourfold.cli import demo, events, models, recommend, setup, train
@@ -52,7 +53,7 @@ def main() -> None:
     except Exception as error:
         if not _is_expected(error):
             raise
-        err.print(f"[bold red]error:[/bold red] {_plain(error)}", soft_wrap=True)
+        err.print(Text.assemble(("error:", "bold red"), f" {error}"), soft_wrap=True)
         sys.exit(1)
     except KeyboardInterrupt:
         err.print("stopped")
@@ -62,9 +63,3 @@ def main() -> None:
 def _is_expected(error: Exception) -> bool:
     """Whether an error comes from this package or from the operating system: its message says what to do."""
     return type(error).__module__.startswith("fourfold.") or isinstance(error, OSError)
-
-
-def _plain(error: Exception) -> str:
-    from rich.markup import escape  # noqa: PLC0415
-
-    return escape(str(error))

@@ -17,7 +17,8 @@ def list_(surface: Surface, home: Home = DEFAULT_HOME, json: Json = False) -> No
     """The versions of a surface and which one serves."""
     from fourfold.modes.home import Home as Opened  # noqa: PLC0415
 
-    registry = Opened(home).registry
+    opened = Opened.existing(home)
+    registry, surface = opened.registry, opened.definition(surface).surface
     promoted = registry.promoted(surface)
     manifests = [registry.load(surface, version)[0] for version in registry.versions(surface)]
     rows = [[m.version, m.kind, m.trained_hash, m.seed, "serves" if m.version == promoted else ""] for m in manifests]
@@ -35,7 +36,7 @@ def show(
     """What a version is: its data, metrics, definition hash and files."""
     from fourfold.modes.home import Home as Opened  # noqa: PLC0415
 
-    manifest, folder = Opened(home).registry.load(surface, version)
+    manifest, folder = Opened.existing(home).registry.load(surface, version)
     document = msgspec.to_builtins(manifest)
     rows = [[name, value] for name, value in document.items() if name not in ("definition", "files", "metrics")]
     metrics = [[name, value] for name, value in manifest.metrics.items()]
@@ -48,7 +49,7 @@ def promote(surface: Surface, version: str, home: Home = DEFAULT_HOME, json: Jso
     from fourfold.modes.home import Home as Opened  # noqa: PLC0415
     from fourfold.training.registry import check  # noqa: PLC0415
 
-    opened = Opened(home)
+    opened = Opened.existing(home)
     check(opened.definition(surface), opened.registry.load(surface, version)[0])
     opened.registry.promote(surface, version)
     report({"surface": surface, "promoted": version}, json, f"{surface} is served by {version}")
@@ -59,7 +60,7 @@ def rollback(surface: Surface, home: Home = DEFAULT_HOME, json: Json = False) ->
     """Serve the version that served before."""
     from fourfold.modes.home import Home as Opened  # noqa: PLC0415
 
-    version = Opened(home).registry.rollback(surface)
+    version = Opened.existing(home).registry.rollback(surface)
     report({"surface": surface, "promoted": version}, json, f"{surface} is served by {version} again")
 
 
@@ -73,5 +74,5 @@ def prune(
     """Delete old versions; never the one that serves, nor the one before it."""
     from fourfold.modes.home import Home as Opened  # noqa: PLC0415
 
-    gone = Opened(home).registry.prune(surface, keep)
+    gone = Opened.existing(home).registry.prune(surface, keep)
     report({"surface": surface, "pruned": gone}, json, f"deleted: {', '.join(gone) or 'nothing'}")

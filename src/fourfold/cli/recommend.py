@@ -13,6 +13,10 @@ import typer
 from fourfold.cli.console import DEFAULT_HOME, Home, Json, one_thread, progress, report, say, table
 
 
+class RequestError(ValueError):
+    """A request that nothing could answer; the message says what is wrong with it."""
+
+
 class ServiceError(RuntimeError):
     """A service did not answer with a slate; the message holds what it said."""
 
@@ -54,7 +58,7 @@ def serve(
     from fourfold.modes.home import Home as Opened  # noqa: PLC0415
     from fourfold.modes.home import HomeError  # noqa: PLC0415
 
-    with Opened(home) as opened:
+    with Opened.existing(home) as opened:
         surfaces = surface or opened.surfaces()
         if not surfaces:
             raise HomeError(f"{home} has no surface to serve; add one with `fourfold define`")
@@ -69,12 +73,16 @@ def _computed(home: Path, surface: str, body: dict[str, Any]) -> dict[str, Any]:
     from fourfold.pipeline.slate import Request  # noqa: PLC0415
 
     one_thread()
-    with Opened(home) as opened:
+    try:
+        request = msgspec.convert(body, Request)
+    except msgspec.ValidationError as error:
+        raise RequestError(f"this is no request: {error}") from None
+    with Opened.existing(home) as opened:
         online = Online(opened, surface)
         if online.consumer.lag:
             with progress("apply the log") as advance:
                 online.consumer.catch_up(on_progress=lambda done, total: advance(done, total, "events"))
-        slate = online.pipeline.recommend(msgspec.convert(body, Request), online.now())
+        slate = online.pipeline.recommend(request, online.now())
     plain: dict[str, Any] = msgspec.to_builtins(slate)
     return plain
 

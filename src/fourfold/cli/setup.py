@@ -35,7 +35,7 @@ def define(
         return
     path = Opened(home).define(definition)
     document = {"surface": definition.surface, "hash": definition.hash, "path": str(path)}
-    report(document, json, f"defined [bold]{definition.surface}[/bold] ({definition.hash}) in {path}")
+    report(document, json, f"defined {definition.surface} ({definition.hash}) in {path}")
 
 
 def import_(
@@ -89,9 +89,9 @@ def status(home: Home = DEFAULT_HOME, json: Json = False) -> None:
     """What is in a home: surfaces, entities, events, models, and how fresh it all is."""
     from fourfold.modes.home import Home as Opened  # noqa: PLC0415
 
-    with Opened(home) as opened:
+    with Opened.existing(home) as opened:
         surfaces = [_surface_status(opened, surface) for surface in opened.surfaces()]
-        document = {
+        document: dict[str, Any] = {
             "home": str(home),
             "log": {"start": opened.log.start, "end": opened.log.end, "consumers": dict(opened.log.consumers())},
             "surfaces": surfaces,
@@ -109,8 +109,9 @@ def status(home: Home = DEFAULT_HOME, json: Json = False) -> None:
         ]
         for found in surfaces
     ]
-    hint = "" if surfaces else "no surface is defined yet: try `fourfold define movielens`"
-    report(document, json, table(f"{home}", columns, rows), f"log: {document['log']} {hint}")
+    hint = "" if surfaces else "; no surface is defined yet: try `fourfold define movielens`"
+    log = f"the log holds offsets {document['log']['start']} to {document['log']['end']}{hint}"
+    report(document, json, table(f"{home}", columns, rows), log)
 
 
 def _surface_status(opened: Any, surface: str) -> dict[str, Any]:

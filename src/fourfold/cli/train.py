@@ -40,7 +40,7 @@ def train(
     from fourfold.training.run import run_training, split_time  # noqa: PLC0415
 
     one_thread()
-    with Opened(home) as opened, _state(opened, surface) as consumer, _Stages() as stages:
+    with Opened.existing(home) as opened, _state(opened, surface) as consumer, _Stages() as stages:
         view = consumer.state.view()
         outcome = run_training(
             view,
@@ -79,7 +79,7 @@ def evaluate(
     from fourfold.training.evaluation import evaluate_ranker  # noqa: PLC0415
 
     one_thread()
-    with Opened(home) as opened, _state(opened, surface) as consumer:
+    with Opened.existing(home) as opened, _state(opened, surface) as consumer:
         view = consumer.state.view()
         manifest, folder = opened.registry.load(surface)
         models = load_models(consumer.state.definition, opened.registry)

@@ -1,0 +1,83 @@
+"""Definitions, imports and status."""
+
+import json
+from pathlib import Path
+
+from fourfold.surfaces.presets import PRESETS
+from tests.cli.commands import Cli
+
+RATINGS = "userId,movieId,rating,timestamp\n1,10,5.0,964982703\n1,20,1.0,964982931\n2,10,4.0,964983000\n"
+MOVIES = 'movieId,title,genres\n10,"[REC] (2007)",Horror\n20,"Heat (1995)",Action|Crime\n'
+
+
+def movielens(folder: Path) -> Path:
+    folder.mkdir()
+    (folder / "ratings.csv").write_text(RATINGS)
+    (folder / "movies.csv").write_text(MOVIES)
+    return folder
+
+
+def test_define_a_preset_and_a_file(cli: Cli, tmp_path: Path) -> None:
+    for preset, make in PRESETS.items():
+        found = cli.ok("define", preset, "--json").document
+        assert (found["surface"], found["hash"]) == (make().surface, make().hash)
+    shown = cli.ok("define", "movielens", "--show").document
+    shown["selector"]["size"] = 7
+    file = tmp_path / "mine.json"
+    file.write_text(json.dumps(shown))
+    assert cli.ok("define", file, "--json").document["hash"] != PRESETS["movielens"]().hash
+    assert "defined feed (" in cli.ok("define", file).out
+
+
+def test_showing_changes_nothing(cli: Cli) -> None:
+    cli.ok("define", "kuairand", "--show")
+    assert not cli.home.exists()
+
+
+def test_what_is_no_definition_is_refused(cli: Cli, tmp_path: Path) -> None:
+    assert "is neither a preset nor a file; write one of movielens" in cli("define", "moviesnel").error
+    file = tmp_path / "bad.json"
+    for text, problem in (
+        ("{", "not valid JSON"),
+        ('{"surface": "feed"}', "viewer"),
+        ("[]", "Recommender"),
+        ("\xff", "not valid"),
+    ):
+        file.write_bytes(text.encode("latin-1"))
+        assert problem in cli("define", file, "--json").error
+    assert not cli.home.exists()
+
+
+def test_an_import_twice_changes_nothing(cli: Cli, tmp_path: Path) -> None:
+    folder = movielens(tmp_path / "data")
+    cli.ok("define", "movielens")
+    first = cli.ok("import", "movielens", "--from", folder, "--json").document
+    assert first["rejected"] == {}
+    assert first["events"]["impression"] == 3
+    before = cli.ok("status", "--json").document["surfaces"][0]
+    assert (before["impressions"], before["entities"]) == (3, {"member": 2, "post": 2})
+    assert before["model"] is None
+    assert sorted(before["latest_viewers"]) == ["1", "2"]
+    cli.ok("import", "movielens", "--from", folder)
+    again = cli.ok("status", "--json").document["surfaces"][0]
+    assert again == before
+    text = cli.ok("status").out
+    assert "not trained" in text
+    assert "the log holds offsets 0 to" in text
+
+
+def test_what_cannot_be_imported_is_named(cli: Cli, tmp_path: Path) -> None:
+    assert "'nonsense' is neither a data set (movielens-100k" in cli("import", "nonsense").error
+    assert "kuairand is not fetched for you" in cli("import", "kuairand").error
+    assert str(tmp_path / "nowhere") in cli("import", "movielens", "--from", tmp_path / "nowhere").error
+    mapping = tmp_path / "mapping.toml"
+    for text in ("[[", 'name = "x"\n', "[files.x]\nkind = 3\n", "\xff"):
+        mapping.write_bytes(text.encode("latin-1"))
+        assert "mapping" in cli("import", mapping, "--json").error
+
+
+def test_status_of_a_home_without_surfaces(cli: Cli) -> None:
+    assert "there is no home at" in cli("status").error
+    cli.home.mkdir()
+    assert cli.ok("status", "--json").document["surfaces"] == []
+    assert "try `fourfold define movielens`" in cli.ok("status").out
