@@ -37,7 +37,7 @@ def test_decay_by_hand() -> None:
 
 
 def test_what_came_before_the_deletion_of_an_item_is_forgotten() -> None:
-    events = [
+    events: list[Event] = [
         act("1", 0, "p0", "like"),
         act("2", 6, "p0", "like"),
         EntityDelete(id="3", time=START + 6 * HOUR, type="post", key="p0"),

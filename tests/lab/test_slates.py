@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from fourfold.data.world import World
 from fourfold.events.types import Action, EntityUpsert, Event, Impression
@@ -67,6 +68,9 @@ def test_what_is_judged_lies_after_the_split_and_is_new() -> None:
         *show(7, "m0", "p1"),  # counts, and p1 is the most popular
         *show(7, "m1", "p2", like=False),  # not liked
         *show(6, "m2", "p2"),  # at the split itself: counts, and is the least popular
+        *(
+            structs.replace(event, request="r") for event in show(5, "m6", "p1", like=False) + show(7, "m6", "p2")
+        ),  # chosen before
         post("late", 7),
         *show(8, "m1", "late"),  # nobody could have proposed it
     ]
