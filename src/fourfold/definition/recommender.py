@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import is_dataclass
 from functools import cached_property
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -46,6 +45,9 @@ TRAINED_FIELDS = (
     "ranker",
 )
 """The fields that a model's weights depend on. The others (sources, filters, utilities, slate) may change without training."""
+
+STATE_FIELDS = ("surface", "viewer", "item", "edges", "features")
+"""The fields that decide what is kept of events, beside the names of actions."""
 
 
 @part
@@ -173,6 +175,12 @@ class Recommender:
         """The same over `TRAINED_FIELDS` alone: a model serves any definition that agrees with it in these."""
         return _digest(self.trained_parts())
 
+    @cached_property
+    def state_hash(self) -> str:
+        """The same over what the state of a surface depends on: with another, it is computed from the log anew."""
+        data = {name: value for name, value in self.to_dict().items() if name in STATE_FIELDS}
+        return _digest(data | {"actions": [action.name for action in self.actions]})
+
     def trained_parts(self) -> dict[str, Any]:
         """What a model's weights depend on, as plain data: `TRAINED_FIELDS`, without the utilities of actions."""
         data = {name: value for name, value in self.to_dict().items() if name in TRAINED_FIELDS}
@@ -274,35 +282,39 @@ def _check_attribute(field: str, entity: Entity, name: str, kinds: tuple[str, ..
 
 
 def _check_stages(definition: Recommender) -> None:
-    edges = [edge.name for edge in definition.edges]
-    actions = [action.name for action in definition.actions]
     for field, stages in (("sources", definition.sources), ("filters", definition.filters)):
         for index, stage in enumerate(stages):
             where = f"{field}[{index}]({stage.kind})"
-            edge = getattr(stage, "edge", None)
-            if edge is not None and edge not in edges:
-                raise DefinitionError(
-                    f"{where}.edge", f"no edge is named {edge!r}", _one_of(edges) + ", or declare it under edges"
-                )
-            if isinstance(stage, Hidden):
-                for action in stage.actions:
-                    if action not in actions:
-                        raise DefinitionError(f"{where}.actions", f"no action is named {action!r}", _one_of(actions))
-            _check_stage_types(definition, where, stage)
-            if stage.kind in [other.kind for other in stages[:index]] and is_dataclass(stage):
+            if stage.kind in [other.kind for other in stages[:index]]:
                 raise DefinitionError(where, "is there twice", "it once")
-    if any(isinstance(source, EmbeddingRetrieval) for source in definition.sources) and definition.retrieval is None:
-        raise DefinitionError("retrieval", "embedding_retrieval needs a retrieval model", "retrieval=TwoTower()")
-    if definition.early_ranker is not None and definition.retrieval is None:
-        raise DefinitionError("retrieval", "dot_product needs a retrieval model", "retrieval=TwoTower()")
+            _check_stage_names(definition, where, stage)
+            _check_stage_types(definition, where, stage)
+    _check_models(definition)
+    if definition.selector.per_author is not None and definition.item.owner is None:
+        field, item = "selector.per_author", definition.item.name
+        raise DefinitionError(field, f"{item!r} names no owner", "owner=... in the entity, or per_author=None")
+
+
+def _check_stage_names(definition: Recommender, where: str, stage: Source | Filter) -> None:
+    edges = [edge.name for edge in definition.edges]
+    edge = getattr(stage, "edge", None)
+    if edge is not None and edge not in edges:
+        advice = _one_of(edges) + ", or declare it under edges"
+        raise DefinitionError(f"{where}.edge", f"no edge is named {edge!r}", advice)
+    for action in stage.actions if isinstance(stage, Hidden) else ():
+        if definition.action(action) is None:
+            advice = _one_of([declared.name for declared in definition.actions])
+            raise DefinitionError(f"{where}.actions", f"no action is named {action!r}", advice)
+
+
+def _check_models(definition: Recommender) -> None:
+    if definition.retrieval is None:
+        if any(isinstance(source, EmbeddingRetrieval) for source in definition.sources):
+            raise DefinitionError("retrieval", "embedding_retrieval needs a retrieval model", "retrieval=TwoTower()")
+        if definition.early_ranker is not None:
+            raise DefinitionError("retrieval", "dot_product needs a retrieval model", "retrieval=TwoTower()")
     if (definition.ranker or definition.retrieval) and not definition.positive:
         raise DefinitionError("actions", "models need an action with a positive utility", 'Action("click").worth(1)')
-    if definition.selector.per_author is not None and definition.item.owner is None:
-        raise DefinitionError(
-            "selector.per_author",
-            f"{definition.item.name!r} names no owner",
-            "owner=... in the entity, or per_author=None",
-        )
 
 
 def _check_stage_types(definition: Recommender, where: str, stage: Source | Filter) -> None:

@@ -77,6 +77,10 @@ class StateConsumer:
         if error is None and self.commits:
             self.commit()
 
+    def close(self) -> None:
+        """Let go of the store, without committing."""
+        self._store.close()
+
     def view(self, limit: int | None = None) -> View:
         """The state with everything that the log holds by now, or with at most `limit` more events than before."""
         self.catch_up(limit)
@@ -136,7 +140,7 @@ class StateConsumer:
             if size > start:
                 puts[_names_key(space, start)] = msgspec.msgpack.encode(view.names[space].since(start)[: size - start])
                 names[space].append(size)
-        return puts, Manifest(self.state.definition.hash, view.offset, tables, names, number), saved
+        return puts, Manifest(self.state.definition.state_hash, view.offset, tables, names, number), saved
 
     def _restored(self) -> Manifest:
         """Load what is committed; all of it from one commit, though another process may commit meanwhile."""
@@ -163,7 +167,7 @@ class StateConsumer:
         if replaces and self.commits:
             self._store.reset()
         self.state, self._saved = State(definition), {}
-        return Manifest(definition.hash, 0, {}, {}, 0)
+        return Manifest(definition.state_hash, 0, {}, {}, 0)
 
     def _load(self, found: bytes | None) -> Manifest | None:
         """Take over the state of a manifest; None if it is of another definition or format."""
@@ -171,7 +175,7 @@ class StateConsumer:
             manifest = msgspec.json.decode(found, type=Manifest) if found else None
         except msgspec.DecodeError:
             return None
-        if manifest is None or manifest.definition != self.state.definition.hash or manifest.format != FORMAT:
+        if manifest is None or manifest.definition != self.state.definition.state_hash or manifest.format != FORMAT:
             return None
         if manifest.offset > self._log.end:
             raise StateLostError(

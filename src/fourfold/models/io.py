@@ -23,6 +23,9 @@ from fourfold.models.ranker import Ranker
 from fourfold.models.two_tower import TwoTowerModel
 
 FORMAT = "fourfold-model-1"
+RANKER_FILE, RETRIEVAL_FILE = "ranker.safetensors", "retrieval.safetensors"
+"""What a version's models are called in its folder."""
+
 Config: TypeAlias = FeedSR | DCNv2 | TwoTower
 Model: TypeAlias = Ranker | TwoTowerModel
 

@@ -52,7 +52,11 @@ class Online:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.consumer.__exit__(kind, error, trace)
+        try:
+            self.consumer.__exit__(kind, error, trace)
+        finally:
+            self.consumer.close()
+            self.pipeline.close()
 
     def recommend(self, request: Request) -> Slate:
         """The slate for a request, as of its time or now."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from fourfold.definition import Recommender
 from fourfold.features.encoding import Encoder
 from fourfold.features.view import View
-from fourfold.models.io import load_model
+from fourfold.models.io import RANKER_FILE, RETRIEVAL_FILE, load_model
 from fourfold.models.ranker import Ranker
 from fourfold.models.two_tower import TwoTowerModel
 from fourfold.pipeline.models import Models, Untrained
@@ -16,7 +16,6 @@ from fourfold.scoring.item_table import ItemNeighbours, ItemTable
 from fourfold.scoring.local import LocalScorer
 from fourfold.scoring.retriever import EmbeddingIndex, Retriever
 from fourfold.training.registry import Registry, check
-from fourfold.training.run import RANKER_FILE, RETRIEVAL_FILE
 
 
 @dataclass(frozen=True)
@@ -38,10 +37,12 @@ class TrainedModels:
         if self._table is None:
             return None
         size = view.size(view.definition.item.name)
-        if size not in self._bound:
+        bound = self._bound.get(size)
+        if bound is None:
+            bound = self._table.at(view)
             self._bound.clear()
-            self._bound[size] = self._table.at(view)
-        return self._bound[size]
+            self._bound[size] = bound
+        return bound
 
 
 def load_models(definition: Recommender, registry: Registry, version: str | None = None) -> Models:

@@ -70,6 +70,10 @@ class Pipeline:
         self._encoder = Encoder(definition)
         self._executor = executor or ThreadPoolExecutor(max(4, len(definition.sources)), "source")
 
+    def close(self) -> None:
+        """Let go of the threads that sources run in; requests are an error from then on."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
     def recommend(self, request: Request, now: int) -> Slate:
         """The slate for a request. `now` (milliseconds) is its time unless it names one; the clock is not read for it."""
         return _Run(self, request, request.time if request.time is not None else now).slate()

@@ -13,7 +13,7 @@ from fourfold import __version__
 from fourfold.definition import DCNv2, FeedSR, Recommender, TwoTower
 from fourfold.features.encoding import Encoder
 from fourfold.features.view import View
-from fourfold.models.io import build_ranker, build_two_tower, save_model
+from fourfold.models.io import RANKER_FILE, RETRIEVAL_FILE, build_ranker, build_two_tower, save_model
 from fourfold.models.ranker import Ranker
 from fourfold.models.two_tower import TwoTowerModel
 from fourfold.training.checkpoint import CheckpointError
@@ -25,7 +25,6 @@ from fourfold.training.registry import Manifest, Registry, TrainingData
 from fourfold.training.retrieval_trainer import RETRIEVAL_CONFIG, train_retrieval
 from fourfold.training.trainer import train
 
-RANKER_FILE, RETRIEVAL_FILE = "ranker.safetensors", "retrieval.safetensors"
 OnStage = Callable[[str], OnStep]
 T = TypeVar("T")
 
