@@ -10,7 +10,7 @@ from hypothesis import given
 
 from fourfold.data.world import World
 from fourfold.definition import DCNv2, FeedSR, History, Recommender, Trending
-from fourfold.events.types import Action, Event, Impression
+from fourfold.events.types import Action, EntityUpsert, Event, Impression
 from fourfold.features.assembly import Context, candidates, context, rows
 from fourfold.features.encoding import Encoder
 from fourfold.features.inputs import Candidates, Rows
@@ -80,6 +80,23 @@ def check_equal(found: Examples, example: Example, view: View, encoder: Encoder)
 def test_every_training_row_equals_the_serving_row(events: list[Event]) -> None:
     view, encoder = state_of(events, WINDOWED).view(), Encoder(WINDOWED)
     found = examples(view, encoder, 0, END)
+    for example in each(view, found):
+        check_equal(found, example, view, encoder)
+
+
+def test_a_viewer_who_changes_is_read_as_of_each_request() -> None:
+    """Viewers' ids are kept per sequence, so a window that spans a change must be laid out once per version."""
+    events: list[Event] = []
+    for number, country in enumerate(["dk", "fr", "dk"]):
+        time = START + number * 60_000
+        events += [
+            EntityUpsert(id=f"u{number}", time=time, type="member", key="m0", attributes={"country": country}),
+            Impression(id=f"i{number}", time=time + 1, viewer="m0", item=f"p{number}", surface="feed"),
+        ]
+    view, encoder = state_of(events, WINDOWED).view(), Encoder(WINDOWED)
+    found = examples(view, encoder, 0, END)
+    assert len(found) == 3
+    assert len(set(found.sequences.viewers[:, 0].tolist())) == 2
     for example in each(view, found):
         check_equal(found, example, view, encoder)
 

@@ -148,6 +148,15 @@ def test_labels_by_hand() -> None:
         assert [(request - START, labels) for _, _, request, labels in outcomes(events)] == expected, events
 
 
+def test_the_request_of_an_example_is_that_of_its_first_impression() -> None:
+    """An item that an older request shows again, further down, does not make the first impression older."""
+    first: list[Event] = [show("i", 0, "p0", "r0"), show("j", 1, "p1", "r1")]
+    assert [row[1:3] for row in outcomes([*first, show("k", 2, "p1", "r0")])] == [row[1:3] for row in outcomes(first)]
+    # Acted on before it was shown: the example is the impression's, as of its own request.
+    events: list[Event] = [show("i", 0, "p0", "r0"), act("a", 1, item="p1"), show("j", 2, "p1", "r0")]
+    assert [row[1:] for row in outcomes(events)] == [("p0", START, ()), ("p1", START, ())]
+
+
 def test_the_split_ends_labels_and_begins_examples() -> None:
     events: list[Event] = [show("i", 10), act("a", 20), show("j", 30, "p1", "r"), show("k", 40, "p2", "r")]
     split = START + 20
