@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fourfold.definition import Count, Rate
+from fourfold.events.log import MAX_TIME
 from fourfold.events.types import EdgeAdded, EntityDelete, EntityUpsert, Event, Impression, Value, batch_of
 from fourfold.features import view as module
 from fourfold.features.numbers import numbers
@@ -14,7 +15,7 @@ from fourfold.features.view import NEVER, CapacityError
 from tests.features.samples import state_of
 from tests.strategies import START, TINY
 
-LAST = NEVER - 1  # the last time that an event may have
+LAST = MAX_TIME - 1  # the last time that an event may have
 
 
 def upsert(key: str, time: int, type_: str = "post", **attributes: Value) -> EntityUpsert:
