@@ -81,6 +81,12 @@ def test_only_what_is_good_on_balance_and_before_the_time_counts() -> None:
     assert found_in(events, shrink=1.0)["p0", "p1"] == pytest.approx(2 / 3)
 
 
+def test_liking_twice_is_liking_once() -> None:
+    events = log({(0, 0), (0, 1), (1, 0), (1, 1)})
+    again = Action(id="again", time=START + 9, viewer="m0", item="p0", surface="feed", name="click")
+    assert found_in([*events, again]) == found_in(events)
+
+
 def test_a_table_serves_in_the_rows_of_a_later_state(tmp_path: Path) -> None:
     events = log({(0, 0), (0, 1), (1, 0), (1, 1)})
     view = state_of(events).view()
