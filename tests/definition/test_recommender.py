@@ -56,6 +56,11 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"features": (AttributeValue("a", "item", "author"),)}, "features[0](a).attribute", "one of: 'length', 'created'"),
     ({"features": (AttributeValue("a", "viewer", "length"),)}, "features[0](a).attribute", "one of: 'age', 'joined'"),
     ({"sources": ()}, "sources", ""),
+    (
+        {"edges": (Edge("likes", "member", "post"),), "sources": (InNetwork(edge="likes"),), "filters": ()},
+        "sources[0](in_network).edge",
+        "an edge from 'member' to 'member'",
+    ),
     ({"sources": (InNetwork(edge="knows"),)}, "sources[0](in_network).edge", "one of: 'follows', 'blocks', or declare it"),
     ({"sources": (Trending(), Trending(keep=5))}, "sources[1](trending)", "it once"),
     ({"sources": (TwoHop(),)}, "sources[0](two_hop).edge", "an edge to 'post'"),

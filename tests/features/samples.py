@@ -1,5 +1,6 @@
 """States from lists of events, as tests want them."""
 
+import itertools
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -15,7 +16,7 @@ def state_of(events: Sequence[Event], definition: Recommender = TINY, cuts: Iter
     """The state after a log, which arrives in several batches cut at some places."""
     state = State(definition)
     edges = [0, *sorted(cut % (len(events) + 1) for cut in cuts), len(events)]
-    for start, stop in zip(edges, edges[1:], strict=False):
+    for start, stop in itertools.pairwise(edges):
         state.apply(batch_of(events[start:stop]), stop)
     return state
 

@@ -1,10 +1,12 @@
 """Promises 2 and 3 on features: batch equals stream equals the naive truth, and nothing looks ahead."""
 
+from random import Random
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fourfold.events.types import Event
+from fourfold.events.types import Event, Impression, batch_of
 from fourfold.features.numbers import numbers
 from fourfold.features.view import UNBORN, View
 from tests.features.oracle import Oracle
@@ -33,10 +35,12 @@ def test_stream_equals_the_naive_truth(events: list[Event], cuts: list[int], mom
 
 
 @given(logs(), cuts, moments, st.randoms(use_true_random=False))
-def test_batch_equals_stream_in_any_order_of_arrival(events: list[Event], cuts: list[int], moments: list[int], rng: object) -> None:
+def test_batch_equals_stream_in_any_order_of_arrival(
+    events: list[Event], cuts: list[int], moments: list[int], rng: Random
+) -> None:
     batch = values(state_of(sorted(events, key=lambda e: e.time)).view(), moments)
     shuffled = list(events)
-    rng.shuffle(shuffled)  # type: ignore[attr-defined]  # hypothesis gives a random.Random
+    rng.shuffle(shuffled)
     np.testing.assert_array_equal(values(state_of(shuffled, cuts=cuts).view(), moments), batch)
 
 
@@ -60,8 +64,6 @@ def test_a_view_is_frozen(events: list[Event], moment: int) -> None:
     state = state_of(events[: len(events) // 2])
     view = state.view()
     before = values(view, [moment])
-    from fourfold.events.types import batch_of
-
     state.apply(batch_of(events))
     np.testing.assert_array_equal(values(view, [moment]), before)
 
@@ -88,8 +90,6 @@ def test_edges(events: list[Event], moment: int) -> None:
 
 
 def test_window_edges_by_hand() -> None:
-    from fourfold.events.types import Impression
-
     shown = [Impression(id=f"i{n}", time=START + n * HOUR, viewer="m0", item="p0", surface="feed") for n in range(8)]
     view = state_of(shown).view()
     row, post = view.rows("member", ["m0"]), view.rows("post", ["p0"])

@@ -34,10 +34,8 @@ def test_equals_the_naive_truth(events: list[Event], moment: int) -> None:
     view, oracle = state_of(events).view(), Oracle(TINY, events)
     found = timeline(view, view.rows("member", MEMBERS), np.full(len(MEMBERS), moment))
     for viewer, name in enumerate(MEMBERS):
-        wanted = [
-            (e.item, e.time, e.request, e.seen, e.shown, tuple(sorted(e.actions))) for e in oracle.timeline(name, moment)
-        ]
-        assert sorted(rows(view, found, viewer)) == sorted(wanted)  # type: ignore[type-var]  # requests are set by now
+        wanted = [(e.item, e.time, e.request, e.seen, e.shown, tuple(sorted(e.actions))) for e in oracle.timeline(name, moment)]
+        assert sorted(rows(view, found, viewer)) == sorted(wanted)
 
 
 @given(logs())

@@ -16,9 +16,10 @@ from fourfold.training.run import run_training
 MADE = World(members=12, posts=40, days=3, slate=4, seed=4)
 SMALL = replace(
     world(),
+    item=replace(world().item, buckets=64),
     history=History(impressions=12, block=4),
-    ranker=FeedSR(width=8, layers=1, heads=2, id_buckets=64),
-    retrieval=TwoTower(width=8, id_buckets=64),
+    ranker=FeedSR(width=8, layers=1, heads=2),
+    retrieval=TwoTower(width=8),
     filters=(Seen(), Excluded()),
 )
 

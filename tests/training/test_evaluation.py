@@ -135,7 +135,7 @@ def slates() -> list[Event]:
 
 def test_a_ranker_is_judged_on_the_period_and_popularity_on_what_came_before() -> None:
     view, encoder = state_of(slates()).view(), Encoder(TINY)
-    model = build_ranker(DCNv2(width=8, id_buckets=16), encoder.schema)
+    model = build_ranker(DCNv2(width=8), encoder.schema)
     model.fit_inputs(examples(view, encoder, 0, view.newest_time + 1).sequences)
     split = START + 6 * HOUR
     found = evaluate_ranker(model, view, encoder, split, view.newest_time + 1)
@@ -151,7 +151,7 @@ def test_a_ranker_is_judged_on_the_period_and_popularity_on_what_came_before() -
 def test_predictions_do_not_depend_on_batches() -> None:
     view, encoder = state_of(slates()).view(), Encoder(TINY)
     found = examples(view, encoder, 0, view.newest_time + 1)
-    model = build_ranker(DCNv2(width=8, id_buckets=16), encoder.schema).train()
+    model = build_ranker(DCNv2(width=8), encoder.schema).train()
     model.fit_inputs(found.sequences)
     whole = predict(model, found)
     assert not model.training

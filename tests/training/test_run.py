@@ -30,9 +30,10 @@ from fourfold.training.run import NothingToTrainError, TrainingOutcome, run_trai
 MADE = World(members=20, posts=60, days=4, slate=4, seed=2)
 SMALL = replace(
     world(),
+    item=replace(world().item, buckets=64),
     history=History(impressions=12, block=4),
-    ranker=FeedSR(width=8, layers=1, heads=2, id_buckets=64),
-    retrieval=TwoTower(width=8, id_buckets=64),
+    ranker=FeedSR(width=8, layers=1, heads=2),
+    retrieval=TwoTower(width=8),
     filters=(Seen(), Excluded()),
 )
 CONFIG = TrainingConfig(epochs=2, batch_entries=200)
@@ -117,7 +118,7 @@ def test_nothing_from_the_split_on_is_trained_on(tmp_path: Path) -> None:
 
 
 def test_without_a_holdout_nothing_is_judged(tmp_path: Path) -> None:
-    view = view_of(replace(SMALL, ranker=DCNv2(width=8, id_buckets=64)))
+    view = view_of(replace(SMALL, ranker=DCNv2(width=8)))
     outcome = trained(tmp_path, view, split_time(view, 0.0))
     assert outcome.actions == {}
     assert outcome.kind == "dcnv2"

@@ -18,7 +18,6 @@ class FeedSR:
     head: Literal["dcnv2", "mmoe"] = "dcnv2"
     dropout: Fraction = 0.15
     id_dropout: Fraction = 0.5
-    id_buckets: Positive = 32768
     kind: Literal["feed_sr"] = "feed_sr"
 
     def __post_init__(self) -> None:
@@ -38,7 +37,6 @@ class DCNv2:
     cross_layers: Positive = 2
     dropout: Fraction = 0.15
     id_dropout: Fraction = 0.5
-    id_buckets: Positive = 32768
     kind: Literal["dcnv2"] = "dcnv2"
 
 
@@ -52,7 +50,6 @@ class TwoTower:
     width: Positive = 48
     recent: Positive = 50
     id_dropout: Fraction = 0.3
-    id_buckets: Positive = 32768
     kind: Literal["two_tower"] = "two_tower"
 
 

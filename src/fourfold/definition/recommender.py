@@ -322,7 +322,7 @@ def _check_stage_types(definition: Recommender, where: str, stage: Source | Filt
     viewer, item = definition.viewer.name, definition.item.name
     if isinstance(stage, TwoHop | Linked | Trending) and edge is not None and edge.target != item:
         raise DefinitionError(f"{where}.edge", f"{edge.name!r} leads to {edge.target!r}, not to items", f"an edge to {item!r}")
-    if isinstance(stage, TwoHop | Blocked) and edge is not None and edge.source != edge.target:
+    if isinstance(stage, InNetwork | TwoHop | Blocked) and edge is not None and edge.source != edge.target:
         raise DefinitionError(f"{where}.edge", f"{edge.name!r} joins two types", f"an edge from {viewer!r} to {viewer!r}")
     if isinstance(stage, InNetwork | TwoHop | Linked | Blocked) and edge is not None and edge.source != viewer:
         raise DefinitionError(
