@@ -2,7 +2,15 @@ from pathlib import Path
 
 import pytest
 
+from fourfold.cli import console
 from tests.cli.commands import Cli
+
+
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The width of no terminal, whatever the test runner's own environment says."""
+    for one in (console.out, console.err):
+        monkeypatch.setattr(one, "width", console.PLAIN_WIDTH)
 
 
 @pytest.fixture

@@ -1,6 +1,9 @@
 """What people read: nothing cut, nothing taken for markup; and what machines read: one document."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -23,9 +26,14 @@ def test_ids_are_never_cut(capsys: pytest.CaptureFixture[str]) -> None:
     assert text.count("many") == 12
 
 
-def test_a_table_is_wider_than_80_columns_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_tables_are_wide_where_there_is_no_terminal_unless_columns_says_otherwise(capsys: pytest.CaptureFixture[str]) -> None:
     lines = printed(capsys, table("A slate", ["item", "title"], [["p1", "word " * 40]])).splitlines()
     assert 100 < max(map(len, lines)) <= PLAIN_WIDTH
+    program = "from fourfold.cli.console import err, out; print(out.width, err.width)"
+    plain = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    for environment, width in ((plain, PLAIN_WIDTH), (plain | {"COLUMNS": "90"}, 90)):
+        done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, env=environment)
+        assert done.stdout.split() == [str(width), str(width)]
 
 
 def test_brackets_and_colons_are_text(capsys: pytest.CaptureFixture[str]) -> None:
