@@ -1,11 +1,13 @@
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 from numpy.random import default_rng
 
 from fourfold.definition.models import DCNv2, FeedSR, TwoTower
 from fourfold.models.io import (
+    HEADER,
     Model,
     ModelFileError,
     build_ranker,
@@ -70,6 +72,19 @@ def test_files_that_are_no_models_are_named(tmp_path: Path) -> None:
     write_tensors(tmp_path / "torn", tensors, header)
     with pytest.raises(ModelFileError, match="do not fit its own definition"):
         load_model(tmp_path / "torn")
+
+
+def test_equal_models_make_equal_files(tmp_path: Path) -> None:
+    model = built(CONFIGS[2])
+    for name in map(str, range(8)):
+        save_model(model, tmp_path / name)
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
+
+
+def test_a_header_that_is_not_ours_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "other").write_bytes(safetensors.torch.save({"a": torch.zeros(1)}, {HEADER: "[1"}))
+    with pytest.raises(ModelFileError, match="header of ours"):
+        load_model(tmp_path / "other")
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Replace the file at `path` by `data` in one step; returns when that is on disk."""
+    """Replace the file at `path` by `data` in one step; returns when that is on disk. Its folder is made if it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary(path)
     try:
         with temporary.open("xb") as file:

@@ -3,12 +3,12 @@
 The file is written whole or not at all, so a reader never meets half a model.
 """
 
-import os
-import tempfile
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
+import msgspec
 import torch
 from pydantic import Field, TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
@@ -16,6 +16,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from fourfold.definition.models import DCNv2, FeedSR, TwoTower
+from fourfold.durable.files import write_file
 from fourfold.features.inputs import Schema
 from fourfold.models.dcnv2 import DCNv2Ranker
 from fourfold.models.feed_sr import FeedSRRanker
@@ -23,6 +24,9 @@ from fourfold.models.ranker import Ranker
 from fourfold.models.two_tower import TwoTowerModel
 
 FORMAT = "fourfold-model-1"
+HEADER = "fourfold"
+"""The entry of a safetensors file's metadata that holds ours."""
+
 RANKER_FILE, RETRIEVAL_FILE = "ranker.safetensors", "retrieval.safetensors"
 """What a version's models are called in its folder."""
 
@@ -89,23 +93,9 @@ def load_model(path: Path) -> Model:
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> None:
     """Write named tensors and a header of texts as safetensors: whole, synced, then renamed into place."""
-    data = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, dict(header))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    # One entry: several would be written in an order that differs from run to run, and equal models in unequal files.
+    metadata = {HEADER: json.dumps(dict(header), sort_keys=True)}
+    write_file(path, save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, metadata))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -114,6 +104,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise FileNotFoundError(f"{path} does not exist; train a model and save it there first")
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
-    except SafetensorError as error:
-        raise ModelFileError(f"{path} is not a safetensors file: {error}") from error
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            metadata = file.metadata() or {}
+        return tensors, msgspec.json.decode(metadata.get(HEADER, "{}"), type=dict[str, str])
+    except (SafetensorError, msgspec.DecodeError) as error:
+        raise ModelFileError(f"{path} is not a safetensors file with a header of ours: {error}") from error

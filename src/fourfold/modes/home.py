@@ -123,14 +123,12 @@ class Home:
     def define(self, definition: Recommender) -> Path:
         """Put a definition in place, replacing the surface's old one whole."""
         path = self._definition_path(definition.surface)
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_file(path, definition.to_json().encode())
         return path
 
     def deploy(self, text: str) -> Path:
         """Put a deployment in place, after checking it."""
         Deployment.from_toml(text, str(self.deployment_path))
-        self.path.mkdir(parents=True, exist_ok=True)
         write_file(self.deployment_path, text.encode())
         return self.deployment_path
 
