@@ -1,12 +1,15 @@
 """The state consumer: what is committed is the state of the log up to its offset, however the process ended."""
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -246,6 +249,33 @@ def test_progress_is_told(home: tuple[LmdbLog, ConsumerStore]) -> None:
     told: list[tuple[int, int]] = []
     StateConsumer(TINY, log, store).catch_up(on_progress=lambda done, total: told.append((done, total)))
     assert told[-1] == (5, 5)
+
+
+def test_who_asks_with_a_limit_does_not_wait_for_who_works_off_a_backlog(
+    home: tuple[LmdbLog, ConsumerStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, store = home
+    log.append(batch_of([shown(n) for n in range(5)]), START)
+    consumer, inside, go_on = StateConsumer(TINY, log, store), threading.Event(), threading.Event()
+    taking = State.apply
+
+    def slowly(self: State, batch: pa.RecordBatch, offset: int | None = None) -> int:
+        inside.set()
+        assert go_on.wait(10)
+        return taking(self, batch, offset)
+
+    monkeypatch.setattr(State, "apply", slowly)
+    with ThreadPoolExecutor(3) as threads:
+        follower = threads.submit(consumer.catch_up)
+        assert inside.wait(10)
+        try:
+            assert threads.submit(consumer.view, 4).result(5).offset == 0
+            # Five more are no backlog: whoever was promised these waits.
+            waiting = threads.submit(consumer.view, 5)
+            assert not wait([waiting], 0.1).done
+        finally:
+            go_on.set()
+        assert (follower.result(10), waiting.result(10).offset) == (5, 5)
 
 
 STEP = 37

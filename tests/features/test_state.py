@@ -1,16 +1,20 @@
 """States: what they take, what they ignore and count, and late changes of what features are counted by."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fourfold.definition import Count
-from fourfold.events.types import Action, EdgeAdded, EntityUpsert, Event, Impression, Value, batch_of
+from fourfold.events.types import Action, EdgeAdded, EntityDelete, EntityUpsert, Event, Impression, Value, batch_of
 from fourfold.features.numbers import numbers
 from fourfold.features.state import State, counter_table, counters
-from tests.features.samples import state_of
+from tests.features.samples import all_pairs, state_of
 from tests.strategies import START, TINY, logs
 
 
@@ -18,8 +22,8 @@ def upsert(key: str, time: int = START, type_: str = "post", **attributes: Value
     return EntityUpsert(id=f"{type_}{key}{time}", time=time, type=type_, key=key, attributes=attributes)
 
 
-def shown(n: int = 0, surface: str = "feed", viewer: str = "m0") -> Impression:
-    return Impression(id=f"i{n}", time=START + n, viewer=viewer, item="p0", surface=surface)
+def shown(n: int = 0, surface: str = "feed", viewer: str = "m0", item: str = "p0") -> Impression:
+    return Impression(id=f"i{n}", time=START + n, viewer=viewer, item=item, surface=surface)
 
 
 def test_what_the_definition_does_not_speak_of_is_counted_and_left_out() -> None:
@@ -71,6 +75,68 @@ def test_a_late_upsert_counts_again_what_was_counted_before() -> None:
         # One impression while it was dk, and one while it was fr: each asked for at its own time.
         found = [float(numbers(view, (feature,), row, item, np.array([START + at]))[0, 0]) for at in (3, 4, 6)]
         assert found == [1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("late", "counted_again"),
+    [
+        (upsert("new", START + 1, author="m0"), False),
+        (upsert("p0", START + 1, title="corrected"), False),
+        (upsert("p0", START + 1, author="m0"), False),
+        (upsert("p0", START + 6, author="m1"), False),
+        (upsert("p0", START + 5, author="m1"), True),
+        (EntityDelete(id="d", time=START + 1, type="post", key="p0"), True),
+    ],
+)
+def test_a_late_upsert_costs_a_count_of_everything_only_where_it_changes_keys(late: Event, counted_again: bool) -> None:
+    definition = replace(TINY, features=(Count("by_author", ("item.author",)), Count("likes", ("item.author",), event="like")))
+    like = Action(id="like", time=START + 5, viewer="m0", item="p0", surface="feed", name="like")
+    state = state_of([upsert("p0", START - 9, author="m0"), shown(5), like, shown(9, viewer="m1", item="p1")], definition)
+    names = [counter_table(spec) for spec in counters(definition)]
+    before = [state.view().table(name) for name in names]
+    state.apply(batch_of([late]))
+    after = [state.view().table(name) for name in names]
+    assert [new is not old for new, old in zip(after, before, strict=True)] == [counted_again] * 2
+
+
+def test_a_batch_that_fails_leaves_no_trace_and_can_be_taken_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    events: list[Event] = [upsert("p0", START - 9, author="m0"), upsert("m0", START, "member", country="dk"), shown(5)]
+    state = State(TINY)
+
+    def out_of_memory(*given: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(State, "_take_impressions_and_actions", out_of_memory)
+        with pytest.raises(MemoryError):
+            state.apply(batch_of(events), 3)
+    assert (state.offset, dict(state.view().tables)) == (0, {})
+    assert state.apply(batch_of(events), 3) == 3
+    members, posts, when, _ = all_pairs(state.view(), [START + 9])
+    found, expected = (numbers(view, TINY.features, members, posts, when) for view in (state.view(), state_of(events).view()))
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_view_does_not_wait_for_a_batch_that_is_being_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    state, inside, go_on = state_of([shown(0)]), threading.Event(), threading.Event()
+    taking = State._take_edges
+
+    def slowly(self: State, *given: Any) -> None:
+        inside.set()
+        assert go_on.wait(10)
+        taking(self, *given)
+
+    monkeypatch.setattr(State, "_take_edges", slowly)
+    with ThreadPoolExecutor(2) as threads:
+        applied = threads.submit(state.apply, batch_of([shown(1)]), 2)
+        assert inside.wait(10)
+        try:
+            seen = threads.submit(state.view).result(5)
+            assert (seen.offset, len(seen.table("event"))) == (1, 1)
+        finally:
+            go_on.set()
+        assert applied.result(10) == 1
+    assert (state.view().offset, len(state.view().table("event"))) == (2, 2)
 
 
 def test_each_key_and_event_is_counted_once() -> None:

@@ -87,14 +87,22 @@ class StateConsumer:
         return self.state.view()
 
     def catch_up(self, limit: int | None = None, on_progress: Callable[[int, int], None] | None = None) -> int:
-        """Apply what the log got since, at most `limit` events; returns how many. Progress is (done, total)."""
-        with self._lock:
+        """Apply what the log got since, at most `limit` events; returns how many. Progress is (done, total).
+
+        With a limit, this does not wait for another thread that works off a backlog of more than `limit` events.
+        """
+        backlog = limit is not None and self.lag > limit
+        if not self._lock.acquire(blocking=not backlog):
+            return 0
+        try:
             start, end = self.state.offset, self._log.end
             for offset, batch in self._log.read(start, limit) if end > start else ():
                 self.state.apply(batch, offset + batch.num_rows)
                 if on_progress:
                     on_progress(self.state.offset - start, end - start)
             return self.state.offset - start
+        finally:
+            self._lock.release()
 
     @property
     def lag(self) -> int:

@@ -5,7 +5,7 @@ depends on the set of events alone. `State.view` gives an immutable `View` to as
 """
 
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from fourfold.definition import Category, Count, Entity, Moment, Number, Rate, Recommender, Text
 from fourfold.definition.entities import Attribute
 from fourfold.events.types import EventKind, Value, decode_attributes
+from fourfold.features.late import Changes, event_rows, late_rows
 from fourfold.features.names import Names, hash64
 from fourfold.features.table import Column, Float, Int, Table
 from fourfold.features.view import SEPARATOR, View
@@ -51,33 +52,33 @@ class State:
         self.ignored: Counter[str] = Counter()
         self._tables: dict[str, Table] = {}
         self._names: dict[str, Names] = {name: Names() for name in _name_spaces(definition)}
-        self._offset = 0
         self._lock = threading.Lock()
         self._counters = counters(definition)
+        self._publish(0)
 
     @property
     def offset(self) -> int:
         """The log offset up to which events are applied."""
-        return self._offset
+        return self._view.offset
 
     def view(self) -> View:
-        """The state as it is now; later events do not change it."""
-        with self._lock:
-            sizes = {name: len(names) for name, names in self._names.items()}
-            return View(self.definition, MappingProxyType(dict(self._tables)), self._names, self._offset, sizes)
+        """The state after the last batch; later events do not change it. It never waits for a batch that is being taken."""
+        return self._view
 
     def apply(self, batch: pa.RecordBatch, offset: int | None = None) -> int:
-        """Take the events of a batch and return how many were new; `offset` is the log offset after it."""
+        """Take the events of a batch and return how many were new; `offset` is the log offset after it.
+
+        All of a batch is taken or, where this raises, nothing.
+        """
         with self._lock:
-            fresh = self._unseen(self._relevant(batch))
-            if fresh.num_rows:
-                ties = hash64(fresh["id"].to_pylist())
-                late = self._take_entities(fresh, ties)
-                self._take_edges(fresh, ties)
-                self._take_impressions_and_actions(fresh, ties)
-                self._rekey(late)
-            if offset is not None:
-                self._offset = offset
+            try:
+                fresh = self._unseen(self._relevant(batch))
+                if fresh.num_rows:
+                    self._take(fresh)
+            except BaseException:
+                self._tables = dict(self._view.tables)
+                raise
+            self._publish(self.offset if offset is None else offset)
             return int(fresh.num_rows)
 
     def restore(self, tables: Mapping[str, Table], names: Mapping[str, Iterable[str]], offset: int) -> None:
@@ -85,7 +86,20 @@ class State:
         with self._lock:
             self._tables = dict(tables)
             self._names |= {space: Names(texts) for space, texts in names.items()}
-            self._offset = offset
+            self._publish(offset)
+
+    def _publish(self, offset: int) -> None:
+        """Let readers see the tables as they are now."""
+        sizes = {name: len(names) for name, names in self._names.items()}
+        self._view = View(self.definition, MappingProxyType(dict(self._tables)), self._names, offset, sizes)
+
+    def _take(self, fresh: pa.RecordBatch) -> None:
+        ties = hash64(fresh["id"].to_pylist())
+        changed = self._take_entities(fresh, ties)
+        self._take_edges(fresh, ties)
+        self._take_impressions_and_actions(fresh, ties)
+        if changed:
+            self._rekey(changed)
 
     def _relevant(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The events that this definition speaks of; the others are counted in `ignored`."""
@@ -120,9 +134,9 @@ class State:
         self._add("event", high[new], low[new], {"tie": np.zeros(int(new.sum()), np.uint64)})
         return batch.filter(pa.array(new))
 
-    def _take_entities(self, batch: pa.RecordBatch, ties: Column) -> dict[str, int]:
-        """Upserts and deletes; returns, per entity type, the earliest time from which keys may have changed."""
-        changed: dict[str, int] = {}
+    def _take_entities(self, batch: pa.RecordBatch, ties: Column) -> Changes:
+        """Upserts and deletes; returns whom they are about and when, per entity type."""
+        changed: defaultdict[str, list[tuple[Int, Int]]] = defaultdict(list)
         for entity in self.definition.entities:
             for kind, table in ((EventKind.ENTITY_UPSERT, "upsert"), (EventKind.ENTITY_DELETE, "delete")):
                 mask = _mask(batch, kind) & _equals(batch["name"], entity.name)
@@ -131,7 +145,7 @@ class State:
                 rows = self._names[f"entity/{entity.name}"].add_column(batch["subject"].filter(pa.array(mask)))
                 times, tie = _times(batch)[mask], ties[mask]
                 self._add(f"{table}/{entity.name}", rows, times, {"tie": tie})
-                changed[entity.name] = min(int(times.min()), changed.get(entity.name, int(times.min())))
+                changed[entity.name].append((rows, times))
                 if kind is EventKind.ENTITY_UPSERT:
                     encoded = batch["attributes"].filter(pa.array(mask)).to_pylist()
                     self._take_attributes(entity, rows, times, tie, [decode_attributes(data) for data in encoded])
@@ -203,20 +217,26 @@ class State:
         known = keys >= 0
         self._add(counter_table(spec), keys[known], times[known], {"tie": ties[known]})
 
-    def _rekey(self, changed: Mapping[str, int]) -> None:
+    def _rekey(self, changed: Changes) -> None:
         """Count again what is keyed by an attribute that a late upsert or delete changed for events taken before."""
+        before, now = self._view, self._peek()
+        late = {name: late_rows(before, name, changed) for name in ("impression", "action")}
         for spec in self._counters:
-            entities = {getattr(self.definition, part.partition(".")[0]).name for part in spec[0] if "." in part}
-            since = min((changed[name] for name in entities if name in changed), default=None)
-            if since is None or since > self._peek().newest_time:
-                continue
-            self._tables.pop(counter_table(spec), None)
-            table = self._table("impression" if spec[1] == "impression" else "action")
-            for run in table.runs:
-                rows = {"viewer": run.at.real.astype(np.int64), "time": run.at.imag.astype(np.int64), **run.columns}
-                if spec[1] != "impression":
-                    rows = _at(rows, rows["name"] == self._names["action"].find(spec[1]))
-                self._count(spec, rows["viewer"], rows["item"], rows["time"], rows["tie"])
+            rows = self._counted(spec, late["impression" if spec[1] == "impression" else "action"])
+            asked = rows["viewer"], rows["item"], rows["time"] + 1
+            if (before.keys(spec[0], *asked) != now.keys(spec[0], *asked)).any():
+                self._recount(spec)
+
+    def _recount(self, spec: CounterKey) -> None:
+        self._tables.pop(counter_table(spec), None)
+        for run in self._table("impression" if spec[1] == "impression" else "action").runs:
+            rows = self._counted(spec, event_rows(run))
+            self._count(spec, rows["viewer"], rows["item"], rows["time"], rows["tie"])
+
+    def _counted(self, spec: CounterKey, rows: dict[str, Column]) -> dict[str, Column]:
+        if spec[1] == "impression":
+            return rows
+        return _at(rows, rows["name"] == self._names["action"].find(spec[1]))
 
     def _named(self, entity: str, column: pa.Array, times: Int, ties: Column) -> Int:
         """Rows of a column of ids; the first event that names one is remembered as its mention."""
