@@ -1,5 +1,6 @@
 """The demo, whole, on a data set of three hundred ratings: real processes and a real service."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +41,18 @@ def test_from_data_to_explained_slates(tmp_path: Path) -> None:
     assert "[Film]" in done.stdout
     assert "That was it" in done.stdout
     assert (home / "demo.txt").exists()
+
+
+def test_for_machines_it_prints_one_document(tmp_path: Path) -> None:
+    source, home = ratings(tmp_path / "data"), tmp_path / "home"
+    command = [sys.executable, "-m", "fourfold", "demo", "--json", "--home", str(home), "--data", "movielens-latest-small"]
+    done = subprocess.run([*command, "--from", str(source), "--members", "2"], check=False, capture_output=True, timeout=240)
+    assert done.returncode == 0, done.stderr.decode()
+    steps = json.loads(done.stdout)["steps"]
+    names = ["define", "import", "train", "evaluate", "recommend", "recommend", "recommend"]
+    assert [step["command"][0] for step in steps] == names
+    assert [step["answer"]["viewer"] for step in steps[-3:]][-1] == "somebody-new"
+    assert all(step["answer"]["items"] for step in steps[-3:])
 
 
 def test_a_home_that_no_demo_made_is_left_alone(cli: Cli) -> None:

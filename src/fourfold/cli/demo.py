@@ -10,12 +10,13 @@ import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from fourfold.cli.console import Home, err, out
+from fourfold.cli.console import Home, Json, err, report
 
 START_SECONDS = 60
 
@@ -31,6 +32,7 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     home: Home = Path("fourfold-home/demo"),
+    json: Json = False,
     data: Annotated[str, typer.Option(help="movielens-100k, movielens-latest-small or kuairand.")] = "movielens-100k",
     source: Annotated[Path | None, typer.Option("--from", help="The folder that holds the data.")] = None,
     members: Annotated[int, typer.Option(help="How many members' slates are judged.")] = 200,
@@ -42,22 +44,49 @@ def demo(
     from fourfold.cli.datasets import preset_of  # noqa: PLC0415
 
     _clear(home)
+    steps = _Steps(home, json)
     given = ["--from", str(source)] if source else []
-    _run("define", preset_of(data), "--home", str(home))
+    steps.run("define", preset_of(data))
     (home / "deployment.toml").write_text('[feed]\nclock = "log"  # the data ended in the past: now is when they end\n')
-    _run("import", data, *given, "--home", str(home))
-    _run("train", "feed", "--home", str(home))
-    _run("evaluate", "feed", "--members", str(members), "--home", str(home))
+    steps.run("import", data, *given)
+    steps.run("train", "feed")
+    steps.run("evaluate", "feed", "--members", str(members))
     viewers = [*_latest_viewers(home)[:2], "somebody-new"]
     with _service(home) as url:
         for viewer in viewers:
-            _run("recommend", "feed", "--viewer", viewer, "--size", "10", "--explain", "--url", url)
-    out.rule("That was it")
-    out.print(f"Keep it serving:   fourfold serve --home {home}")
-    example = json_module.dumps({"viewer": viewers[0]})
-    out.print("Ask it:            curl -s localhost:8000/v1/feed/recommend -H 'content-type: application/json'", soft_wrap=True)
-    out.print(f"                     -d '{example}'", soft_wrap=True)
-    out.print("Your own data:     fourfold import --help, and `fourfold define --show movielens` as a start for a definition")
+            steps.run("recommend", "feed", "--viewer", viewer, "--size", "10", "--explain", "--url", url)
+    report({"home": str(home), "steps": steps.done}, json, *_what_next(home, viewers[0]))
+
+
+@dataclass
+class _Steps:
+    """Runs commands as a user would, showing each first. For machines, what they print is kept instead of shown."""
+
+    home: Path
+    as_json: bool
+    done: list[dict[str, Any]] = field(default_factory=list)
+
+    def run(self, *arguments: str) -> None:
+        """Run a command on the demo's home; its failure is the demo's."""
+        arguments = (*arguments, "--home", str(self.home))
+        _show(arguments)
+        if not self.as_json:
+            _check(arguments, subprocess.run(_command(arguments), check=False))
+            return
+        answer = subprocess.run(_command((*arguments, "--json")), check=False, stdout=subprocess.PIPE)
+        _check(arguments, answer)
+        self.done.append({"command": list(arguments), "answer": json_module.loads(answer.stdout)})
+
+
+def _what_next(home: Path, viewer: str) -> list[str]:
+    example = json_module.dumps({"viewer": viewer})
+    return [
+        "That was it.",
+        f"Keep it serving:   fourfold serve --home {home}",
+        "Ask it:            curl -s localhost:8000/v1/feed/recommend -H 'content-type: application/json' \\",
+        f"                     -d '{example}'",
+        "Your own data:     fourfold import --help, and `fourfold define --show movielens` as a start for a definition",
+    ]
 
 
 def _clear(home: Path) -> None:
@@ -73,11 +102,12 @@ def _clear(home: Path) -> None:
     marker.write_text("made by `fourfold demo`, which replaces everything here\n")
 
 
-def _run(*arguments: str) -> None:
-    """Run a command as a user would, showing it first."""
+def _show(arguments: Sequence[str], end: str = "") -> None:
     err.rule(characters="·")
-    err.print(f"$ fourfold {shlex.join(arguments)}", style="bold", soft_wrap=True)
-    done = subprocess.run(_command(arguments), check=False)
+    err.print(f"$ fourfold {shlex.join(arguments)}{end}", style="bold", soft_wrap=True)
+
+
+def _check(arguments: Sequence[str], done: subprocess.CompletedProcess[bytes]) -> None:
     if done.returncode:
         raise DemoError(f"`fourfold {shlex.join(arguments)}` failed with exit code {done.returncode}")
 
@@ -89,8 +119,7 @@ def _command(arguments: Sequence[str]) -> list[str]:
 def _latest_viewers(home: Path) -> list[str]:
     arguments = ["status", "--home", str(home), "--json"]
     answer = subprocess.run(_command(arguments), check=False, stdout=subprocess.PIPE)
-    if answer.returncode:
-        raise DemoError(f"`fourfold {shlex.join(arguments)}` failed with exit code {answer.returncode}")
+    _check(arguments, answer)
     viewers: list[str] = json_module.loads(answer.stdout)["surfaces"][0]["latest_viewers"]
     return viewers
 
@@ -100,8 +129,7 @@ def _service(home: Path) -> Iterator[str]:
     """A service of a home on a free port of the loopback interface; its address."""
     port = _free_port()
     arguments = ["serve", "--home", str(home), "--port", str(port)]
-    err.rule(characters="·")
-    err.print(f"$ fourfold {shlex.join(arguments)} &", style="bold", soft_wrap=True)
+    _show(arguments, " &")
     log = home / "service.log"
     with log.open("wb") as file, subprocess.Popen(_command(arguments), stdout=file, stderr=file) as process:
         try:

@@ -7,7 +7,7 @@ from rich.text import Text
 
 from fourfold import __version__
 from fourfold.cli import demo, events, models, recommend, setup, train
-from fourfold.cli.console import err
+from fourfold.cli.console import Json, err, report
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -41,9 +41,9 @@ demo.register(app)
 
 
 @app.command()
-def version() -> None:
+def version(json: Json = False) -> None:
     """Print the version."""
-    typer.echo(__version__)
+    report({"version": __version__}, json, __version__)
 
 
 def main() -> None:
