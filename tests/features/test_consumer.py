@@ -251,6 +251,23 @@ def test_progress_is_told(home: tuple[LmdbLog, ConsumerStore]) -> None:
     assert told[-1] == (5, 5)
 
 
+@pytest.mark.parametrize("limit", [None, 100])
+def test_catching_up_ends_though_events_keep_coming(
+    home: tuple[LmdbLog, ConsumerStore], monkeypatch: pytest.MonkeyPatch, limit: int | None
+) -> None:
+    log, store = home
+    log.append(batch_of([shown(0)]), START)
+    consumer, taking = StateConsumer(TINY, log, store), State.apply
+
+    def one_more(self: State, batch: pa.RecordBatch, offset: int | None = None) -> int:
+        if log.end < 50:
+            log.append(batch_of([shown(log.end)]), START)
+        return taking(self, batch, offset)
+
+    monkeypatch.setattr(State, "apply", one_more)
+    assert [consumer.catch_up(limit), consumer.catch_up(limit)] == [1, 1]
+
+
 def test_who_asks_with_a_limit_does_not_wait_for_who_works_off_a_backlog(
     home: tuple[LmdbLog, ConsumerStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -87,7 +87,7 @@ class StateConsumer:
         return self.state.view()
 
     def catch_up(self, limit: int | None = None, on_progress: Callable[[int, int], None] | None = None) -> int:
-        """Apply what the log got since, at most `limit` events; returns how many. Progress is (done, total).
+        """Apply what the log got until now, at most `limit` events; returns how many. Progress is (done, total).
 
         With a limit, this does not wait for another thread that works off a backlog of more than `limit` events.
         """
@@ -96,7 +96,9 @@ class StateConsumer:
             return 0
         try:
             start, end = self.state.offset, self._log.end
-            for offset, batch in self._log.read(start, limit) if end > start else ():
+            # Not beyond `end`: where events come as fast as they are applied, there would be no end.
+            count = end - start if limit is None else min(end - start, limit)
+            for offset, batch in self._log.read(start, count) if count > 0 else ():
                 self.state.apply(batch, offset + batch.num_rows)
                 if on_progress:
                     on_progress(self.state.offset - start, end - start)
