@@ -67,3 +67,5 @@ def test_progress_is_told_on_standard_error(capsys: pytest.CaptureFixture[str]) 
     assert printed_.err.splitlines() == ["import: 1/10 events", "import: 10/10 events"]
     _Lines("x")(3, None)
     assert capsys.readouterr().err == "x: 3\n"
+    _Lines("x")(0, None)
+    assert capsys.readouterr().err == "x: ...\n"

@@ -54,7 +54,10 @@ def test_out_and_in_again(cli: Cli, tmp_path: Path) -> None:
 def test_retain_keeps_what_a_consumer_has_not_taken(cli: Cli, tmp_path: Path) -> None:
     for _ in range(2):
         cli.ok("events", "append", lines(tmp_path))
+    kept = "the log now starts at offset 0; 0 to 2 share a stored batch with newer events\n"
+    assert cli.ok("events", "retain", 2).out == kept
     assert cli.ok("events", "retain", 3, "--json").document == {"start": 3}
+    assert cli.ok("events", "retain", 3).out == "the log now starts at offset 3\n"
     assert "the log ends at 6" in cli("events", "retain", 99).error
     for command in (("export", tmp_path / "x"), ("retain", 1)):
         assert "there is no home at" in cli("events", *command, "--home", tmp_path / "nowhere").error

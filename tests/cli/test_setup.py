@@ -66,6 +66,23 @@ def test_an_import_twice_changes_nothing(cli: Cli, tmp_path: Path) -> None:
     assert "the log holds offsets 0 to" in text
 
 
+def test_status_says_what_no_definition_declares(cli: Cli, tmp_path: Path) -> None:
+    folder = movielens(tmp_path / "data")
+    cli.ok("define", "movielens")
+    cli.ok("import", "movielens", "--from", folder)
+    assert "does not count" not in cli.ok("status").out
+    event = {"event": "action", "time": 1, "viewer": "1", "item": "10"}
+    wrong = [
+        event | {"id": "a", "surface": "feed", "name": "lke"},
+        event | {"id": "b", "surface": "fed", "name": "like"},
+        {"event": "entity_upsert", "id": "c", "time": 1, "type": "pst", "key": "10"},
+    ]
+    (tmp_path / "wrong.jsonl").write_text("\n".join(map(json.dumps, wrong)))
+    cli.ok("events", "append", tmp_path / "wrong.jsonl")
+    said = "feed does not count: 2 action of another definition, 1 entity_upsert of another definition; its definition"
+    assert said in cli.ok("status").out
+
+
 def test_what_cannot_be_imported_is_named(cli: Cli, tmp_path: Path) -> None:
     assert "'nonsense' is neither a data set (movielens-100k" in cli("import", "nonsense").error
     assert "kuairand is not fetched for you" in cli("import", "kuairand").error

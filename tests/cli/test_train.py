@@ -1,12 +1,15 @@
 """Training, judging, versions and slates, as a person and as a program ask for them."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from fourfold.cli.train import _warned
 from fourfold.definition import Age, Recommender
 from fourfold.modes.home import Home
+from fourfold.training.evaluation import ActionMetrics
 from tests.cli.commands import Cli
 from tests.modes.samples import MADE, SMALL, made_home
 
@@ -56,11 +59,33 @@ def check_versions(world: Cli) -> None:
     assert "serves" in world.ok("models", "list", "feed").out
     assert world.ok("models", "promote", "feed", "v2", "--json").document == {"surface": "feed", "promoted": "v2"}
     assert world.ok("models", "show", "feed", "--json").document["version"] == "v2"
-    assert "trained_hash" in world.ok("models", "show", "feed", "v1").out
+    shown = world.ok("models", "show", "feed", "v1").out
+    created = world.ok("models", "show", "feed", "v1", "--json").document["created"]
+    assert "trained_hash" in shown
+    assert datetime.fromtimestamp(created / 1000, UTC).isoformat(timespec="seconds") in shown
+    assert "{" not in shown
     assert world.ok("models", "rollback", "feed").out == "feed is served by v1 again\n"
     assert "no earlier promotion" in world("models", "rollback", "feed").error
     assert world.ok("models", "prune", "feed", "--keep", 1, "--json").document == {"surface": "feed", "pruned": []}
     assert "has no version 'v7'" in world("models", "promote", "feed", "v7").error
+
+
+def test_a_model_that_orders_worse_than_popularity_is_said_to() -> None:
+    def judged(high: float, popularity: float | None) -> ActionMetrics:
+        return ActionMetrics(
+            impressions=9,
+            positives=4,
+            auc=0.4,
+            auc_ci=(0.3, high),
+            member_auc=None,
+            popularity_auc=popularity,
+            ne=1.0,
+            ece=0.1,
+        )
+
+    found = {"click": judged(0.45, 0.5), "like": judged(0.55, 0.5), "hide": judged(0.45, None)}
+    assert _warned(found) == ["worse than popularity alone on: click; a small log wants more --epochs"]
+    assert _warned({"like": found["like"]}) == []
 
 
 def test_a_model_of_another_definition_is_refused_with_the_difference(world: Cli) -> None:

@@ -145,7 +145,28 @@ def test_a_wrong_column_or_file_is_named_with_what_there_is(shop: Path, old: str
     [
         ("name = ", r"^mapping: not valid TOML"),
         ('name = "x"\nlog = 1', r"^mapping\.log: .*check the spelling"),
-        ('name = "x"\n[[logs]]\nfile = "a.csv"', r"^mapping\.logs\[0\]\.viewer: Field required"),
+        (
+            'name = "x"\n[[logs]]\nfile = "a.csv"',
+            r'^mapping\.logs\[0\]\.viewer: is missing \(and 2 more\); write viewer = "\.\.\."$',
+        ),
+        (
+            FULL.replace('time = { column = "when", format = "iso" }', ""),
+            r'logs\[0\]\.time: is missing; write time = { column = "\.\.\." }$',
+        ),
+        (
+            FULL.replace('file = "views-*.csv"', 'files = "v.csv"'),
+            r"logs\[0\]\.files: 'v\.csv' is no list; write a list in brackets$",
+        ),
+        (
+            FULL.replace('"number"', '"float"'),
+            r"entities\[0\]\.attributes\.price\.kind: .*got 'float'; write 'category', 'number', .*",
+        ),
+        (
+            FULL.replace("at_least", "atleast"),
+            r"logs\[0\]\.actions\.buy\.atleast: Extra inputs are not permitted, got 0\.01; .*",
+        ),
+        (FULL.replace('click = "clicked"', "click = 1"), r"logs\[0\]\.actions\.click: Input should be a valid string, got 1"),
+        (FULL.replace("click = ", "str = ").replace('"clicked"', "{ name = 1 }"), r"actions\.str\.column: is missing"),
         ('name = "No Name"', r"^mapping\.name: 'No Name' is not a name"),
         ('name = "x"\nat = 12', r"^mapping\.at: .*at least 315532800000"),
         (FULL.replace('unit = "ms"', 'unit = "minutes"'), r"^mapping\.edges\[0\]\.time\.unit: .*write 's', 'ms', 'us' or 'ns'"),

@@ -71,6 +71,13 @@ def show(value: object) -> str:
     return "-" if value is None else str(value)
 
 
+def moment(milliseconds: int) -> str:
+    """A time as text, in UTC."""
+    from datetime import UTC, datetime  # noqa: PLC0415
+
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="seconds")
+
+
 class Advance(Protocol):
     """Tells progress how much is done, of how much (None: unknown), and what else to say."""
 
@@ -109,8 +116,9 @@ class _Lines:
         now = time.monotonic()
         if now - self._last >= PLAIN_SECONDS or done == total:
             self._last = now
-            of = "" if total is None else f"/{total}"
-            err.print(f"{self._label}: {done}{of} {note}".rstrip(), soft_wrap=True)
+            # A stage that cannot be counted says only that it began.
+            count = f"{done}/{total}" if total is not None else str(done or "...")
+            err.print(f"{self._label}: {count} {note}".rstrip(), soft_wrap=True)
 
 
 def say(message: str) -> None:

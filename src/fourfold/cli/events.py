@@ -84,4 +84,5 @@ def retain(
 
     with Opened.existing(home) as opened:
         start = opened.log.retain(before)
-    report({"start": start}, json, f"the log now starts at offset {start}")
+    kept = f"; {start} to {before} share a stored batch with newer events" if start < before else ""
+    report({"start": start}, json, f"the log now starts at offset {start}{kept}")

@@ -18,17 +18,17 @@ app = typer.Typer(
 
 From data to slates:
 
-  fourfold demo                                    all of the below on MovieLens-100k
+  fourfold demo                         all of the below on public data
 
-  fourfold define kuairand                         put a definition in place (or your own JSON file)
+  fourfold define FILE                  put a definition in place
 
-  fourfold import kuairand --from DIR              events into the log
+  fourfold import DATA --from FOLDER    events into the log
 
-  fourfold train feed                              train, judge, promote a version
+  fourfold train feed                   train, judge, promote a version
 
-  fourfold recommend feed --viewer 42 --explain    a slate, and why each item is there
+  fourfold recommend feed --viewer 42   a slate; with --explain why
 
-  fourfold serve                                   the same over HTTP
+  fourfold serve                        the same over HTTP
 
 All state lies in one directory: --home, FOURFOLD_HOME, or ./fourfold-home.""",
 )

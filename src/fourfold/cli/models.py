@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from fourfold.cli.console import DEFAULT_HOME, Home, Json, report, table
+from fourfold.cli.console import DEFAULT_HOME, Home, Json, moment, report, table
 
 app = typer.Typer(no_args_is_help=True, help="Trained versions: list, show, promote, roll back, prune.")
 
@@ -38,13 +38,20 @@ def show(
 
     manifest, folder = Opened.existing(home).registry.load(surface, version)
     document = msgspec.to_builtins(manifest)
-    rows = [[name, value] for name, value in document.items() if name not in ("definition", "files", "metrics")]
+    shown = {**document, **document["data"], "created": moment(manifest.created)}
+    shown |= {name: moment(document["data"][name]) for name in ("first", "last")}
+    rows = [[name, value] for name, value in shown.items() if name not in ("data", "definition", "files", "metrics")]
     metrics = [[name, value] for name, value in manifest.metrics.items()]
     report(document, json, table(str(folder), ["field", "value"], rows), table("Metrics", ["metric", ">value"], metrics))
 
 
 @app.command()
-def promote(surface: Surface, version: str, home: Home = DEFAULT_HOME, json: Json = False) -> None:
+def promote(
+    surface: Surface,
+    version: Annotated[str, typer.Argument(help="One that `fourfold models list` shows.")],
+    home: Home = DEFAULT_HOME,
+    json: Json = False,
+) -> None:
     """Serve a version. Running services pick it up between two requests."""
     from fourfold.modes.home import Home as Opened  # noqa: PLC0415
     from fourfold.training.registry import check  # noqa: PLC0415

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fourfold.cli.console import DEFAULT_HOME, Home, Json, progress, report, say, table
+from fourfold.cli.console import DEFAULT_HOME, Home, Json, moment, progress, report, say, table
 
 
 def register(app: typer.Typer) -> None:
@@ -40,10 +40,16 @@ def define(
 
 def import_(
     data: Annotated[
-        str, typer.Argument(help="A data set (movielens-100k, movielens, kuairand, musae-github), or a mapping file.")
+        str,
+        typer.Argument(
+            help="A data set (movielens-100k, movielens-latest-small, movielens, kuairand, musae-github), or a mapping file."
+        ),
     ],
     source: Annotated[
-        Path | None, typer.Option("--from", help="The folder that holds the data; some sets can be fetched.")
+        Path | None,
+        typer.Option(
+            "--from", help="The folder that holds the data; else that of the mapping file. movielens-100k is fetched."
+        ),
     ] = None,
     home: Home = DEFAULT_HOME,
     json: Json = False,
@@ -111,7 +117,13 @@ def status(home: Home = DEFAULT_HOME, json: Json = False) -> None:
     ]
     hint = "" if surfaces else "; no surface is defined yet: try `fourfold define movielens`"
     log = f"the log holds offsets {document['log']['start']} to {document['log']['end']}{hint}"
-    report(document, json, table(f"{home}", columns, rows), log)
+    report(document, json, table(f"{home}", columns, rows), log, *(_ignored(found) for found in surfaces if found["ignored"]))
+
+
+def _ignored(found: dict[str, Any]) -> str:
+    """What a surface's state does not take from the log: a misspelt surface, action or type shows here and nowhere else."""
+    counts = ", ".join(f"{count} {what}" for what, count in found["ignored"].items())
+    return f"{found['surface']} does not count: {counts}; its definition declares no such surface, action, type or value"
 
 
 def _surface_status(opened: Any, surface: str) -> dict[str, Any]:
@@ -129,16 +141,8 @@ def _surface_status(opened: Any, surface: str) -> dict[str, Any]:
         "entities": {entity.name: view.size(entity.name) for entity in definition.entities},
         "impressions": len(shown),
         "actions": len(view.table("action")),
-        "newest": _iso(view.newest_time),
+        "newest": moment(view.newest_time) if view.newest_time >= 0 else None,
         "model": opened.registry.promoted(surface),
         "ignored": dict(consumer.state.ignored),
         "latest_viewers": view.ids(definition.viewer.name, newest_keys(shown, 5)),
     }
-
-
-def _iso(milliseconds: int) -> str | None:
-    if milliseconds < 0:
-        return None
-    from datetime import UTC, datetime  # noqa: PLC0415
-
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="seconds")

@@ -56,7 +56,7 @@ def train(
             opened.registry.promote(surface, outcome.version)
     served = "promoted" if promote else f"not promoted: `fourfold models promote {surface} {outcome.version}` serves it"
     summary = f"{surface} {outcome.version} ({outcome.kind}), {outcome.examples} examples, {served}"
-    report({**_plain(outcome), "promoted": promote}, json, _actions_table(outcome.actions), summary)
+    report({**_plain(outcome), "promoted": promote}, json, _actions_table(outcome.actions), *_warned(outcome.actions), summary)
 
 
 def evaluate(
@@ -166,6 +166,14 @@ def _actions_table(found: Any) -> Any:
     if not rows:
         return "no impression after training to judge on"
     return table("Each impression judged with what happened before it", columns, rows)
+
+
+def _warned(found: Any) -> list[str]:
+    """One line where popularity alone orders better than the model: a few steps of training end there."""
+    worse = [name for name, m in found.items() if m.auc_ci and m.popularity_auc is not None and m.auc_ci[1] < m.popularity_auc]
+    if not worse:
+        return []
+    return [f"worse than popularity alone on: {', '.join(worse)}; a small log wants more --epochs"]
 
 
 def _interval(measured: Any) -> str:

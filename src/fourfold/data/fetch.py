@@ -103,7 +103,7 @@ def _download(url: str, archive: Path, report: Report) -> None:
 def _from_package(folder: Path, report: Report) -> None:
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
     command += ["--disable-pip-version-check", "--no-input", "--dest", str(folder.parent), PACKAGE]
-    report("asking the package index: " + " ".join(command[1:]))
+    report("asking the package index: pip " + " ".join(command[3:]))
     done = subprocess.run(command, capture_output=True, text=True, timeout=PIP_TIMEOUT_S, check=False)
     wheels = sorted(folder.parent.glob("*.whl"))
     if done.returncode or not wheels:

@@ -66,7 +66,7 @@ class RejectedRowError(DataError):
         self.row = row
         super().__init__(
             f"{row.file}, row {row.row}: {row.reason}: {dict(row.raw)!r}; "
-            "correct the row, or import without strict to set such rows aside"
+            "correct the row, or import without --strict to set such rows aside"
         )
 
 

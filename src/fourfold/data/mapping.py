@@ -31,10 +31,11 @@ Instead of `actions`, ``action = { column = "event", impression = "view" }`` rea
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import pydantic
 from pydantic import ConfigDict, Field
+from pydantic_core import ErrorDetails
 
 from fourfold.data.columns import EARLIEST, LATEST, Unit
 from fourfold.data.entities import AttributeColumn, EdgeColumns, EntityColumns, Kind
@@ -47,6 +48,7 @@ from fourfold.definition.part import Name
 
 T = TypeVar("T", bound="_Files")
 
+_ALTERNATIVES = {"str", "ActionMapping", "AttributeMapping"}
 FORMATS = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson")
 
 
@@ -234,7 +236,7 @@ class Mapping(_Table):
         except tomllib.TOMLDecodeError as error:
             raise DefinitionError(source, f"not valid TOML: {error}", "tables such as [[logs]]") from None
         except pydantic.ValidationError as error:
-            raise from_pydantic(source, error.errors()) from None
+            raise from_pydantic(source, _plain(error.errors())) from None
 
     def reader(self, folder: Path) -> TabularReader:
         """The reader of these files in `folder`.
@@ -262,6 +264,33 @@ class Mapping(_Table):
             ],
             at=self.at,
         )
+
+
+def _plain(errors: Sequence[ErrorDetails]) -> list[dict[str, Any]]:
+    """Pydantic's errors in the words of a mapping file.
+
+    Where a column's name or a table may stand, pydantic says what is wrong with either; only the one that was written counts.
+    """
+    return [
+        {**error, "loc": _place(error), "ctx": {**error.get("ctx", {}), **_said(error)}}
+        for error in errors
+        if not (error["loc"][-1:] == ("str",) and isinstance(error["input"], dict))
+    ]
+
+
+def _place(error: ErrorDetails) -> tuple[int | str, ...]:
+    """The keys of the file alone: below the name of an action or attribute, pydantic names its own classes too."""
+    return error["loc"][:4] + tuple(step for step in error["loc"][4:] if step not in _ALTERNATIVES)
+
+
+def _said(error: ErrorDetails) -> dict[str, DefinitionError]:
+    key = error["loc"][-1]
+    if error["type"] == "missing":
+        value = '{ column = "..." }' if key == "time" else '"..."'
+        return {"error": DefinitionError("", "is missing", f"{key} = {value}")}
+    if error["type"] == "tuple_type":
+        return {"error": DefinitionError("", f"{error['input']!r} is no list", "a list in brackets")}
+    return {}
 
 
 def _checked(kind: str, tables: Sequence[T], folder: Path) -> Iterator[tuple[T, Path]]:
