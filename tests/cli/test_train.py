@@ -88,6 +88,11 @@ def test_a_model_that_orders_worse_than_popularity_is_said_to() -> None:
     assert _warned({"like": found["like"]}) == []
 
 
+def test_what_training_warns_of_is_printed(world: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fourfold.cli.train._warned", lambda found: [f"warned of {', '.join(found)}"])
+    assert "warned of click, long_view, like, hide" in world.ok("train", "feed", *QUICK).out
+
+
 def test_a_model_of_another_definition_is_refused_with_the_difference(world: Cli) -> None:
     world.ok("train", "feed", *QUICK)
     changed = SMALL.to_dict() | {"features": [{"kind": "age", "name": "another_age", "of": "item"}]}
