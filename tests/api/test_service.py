@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fourfold.api.service import MAX_RETRY_SECONDS, Follower, Service
+from fourfold.api.service import MAX_RETRY_SECONDS, SILENT_ROUNDS, Follower, Service
+from fourfold.events.types import Impression, batch_of
 from fourfold.features.consumer import StateConsumer
 from fourfold.modes.home import Home, HomeError
 from fourfold.modes.online import Online
@@ -59,6 +60,43 @@ def test_another_committer_is_said_once(home: Home, monkeypatch: pytest.MonkeyPa
     assert caplog.text.count("another process commits") == 1
     assert not follower.online.consumer.commits
     assert follower.problem is None
+
+
+def test_commits_go_on_once_who_took_them_over_has_ended(home: Home, caplog: pytest.LogCaptureFixture) -> None:
+    follower = Follower(Online(home, "feed", commits=True))
+
+    def happen(number: int) -> None:
+        event = Impression(id=f"i{number}", time=number, viewer="m0", item="p0", surface="feed")
+        home.log.append(batch_of([event]), 0)
+
+    happen(0)
+    other = home.consumer("feed", commits=True)
+    for number in range(1, 4):
+        other.catch_up()
+        other.commit()
+        happen(number)
+        follower.round()
+    assert not follower.online.consumer.commits
+    other.catch_up()
+    other.commit()
+    for _ in range(2 * SILENT_ROUNDS):
+        follower.round()
+    assert not follower.online.consumer.commits, "there is nothing to commit"
+    happen(4)
+    for _ in range(SILENT_ROUNDS - 1):
+        follower.round()
+    other.catch_up()
+    other.commit()
+    happen(5)
+    for _ in range(SILENT_ROUNDS):
+        follower.round()
+    assert home.log.consumers() == {"state-feed": 5}, "the other one is still at work"
+    follower.round()
+    assert home.log.consumers() == {"state-feed": 6}
+    happen(6)
+    follower.round()
+    assert home.log.consumers() == {"state-feed": 7}
+    assert caplog.text.count("this process does again") == 1
 
 
 def test_a_running_service_outlives_failing_upkeep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

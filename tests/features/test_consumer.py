@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -17,8 +18,8 @@ from hypothesis import strategies as st
 from fourfold.data.world import World
 from fourfold.definition import Count, Recommender
 from fourfold.events.lmdb_log import LmdbLog
-from fourfold.events.types import Event, Impression, batch_of
-from fourfold.features.consumer import StateConsumer, StateLostError
+from fourfold.events.types import EntityUpsert, Event, Impression, batch_of
+from fourfold.features.consumer import MANIFEST, Manifest, StateConsumer, StateLostError
 from fourfold.features.numbers import numbers
 from fourfold.features.state import State
 from fourfold.features.timeline import timeline
@@ -241,6 +242,53 @@ def test_loading_while_another_commits_takes_one_commit_whole(tmp_path: Path, mo
         monkeypatch.setattr(reading, "get", disturbed)
         reader = StateConsumer(TINY, log, reading, commits=False)
         assert answers(reader.view()) == expected([shown(n) for n in range(16)])
+
+
+def test_who_takes_over_replaces_what_another_committed(tmp_path: Path) -> None:
+    with opened(tmp_path) as home, opened(tmp_path) as again:
+        # The two number their rows differently, because they took the events in other batches.
+        events: list[Event] = [
+            *(shown(n) for n in range(4)),
+            EntityUpsert(id="u", time=START, type="post", key="p3", attributes={}),
+        ]
+        left, right = StateConsumer(TINY, *home), StateConsumer(TINY, *again, commits=False)
+        for event in events:
+            home[0].append(batch_of([event]), START)
+            left.catch_up()
+        left.commit()
+        right.catch_up()
+        assert (right.reached, right.commits) == (5, False)
+        right.take_over()
+        assert not right.commits, "there was nothing to commit"
+        home[0].append(batch_of([shown(9)]), START)
+        right.catch_up()
+        right.take_over()
+        assert (right.reached, right.commits, home[0].consumers()) == (6, True, {"state-feed": 6})
+        left.catch_up()
+        with pytest.raises(StaleConsumerError):
+            left.commit()
+        home[0].append(batch_of([shown(10)]), START)
+        right.catch_up()
+        right.commit()
+        everything = expected([*events, shown(9), shown(10)])
+        restored = StateConsumer(TINY, *home, commits=False)
+        assert (restored.state.offset, answers(restored.state.view())) == (7, everything)
+        manifest = msgspec.json.decode(home[1].get(MANIFEST) or b"", type=Manifest)
+        kept = 1 + sum(map(len, manifest.tables.values())) + sum(len(ends) - 1 for ends in manifest.names.values())
+        assert len(list(home[1].scan())) == kept, "nothing of the other is left"
+
+
+def test_state_of_another_definition_is_not_taken_over(tmp_path: Path) -> None:
+    with opened(tmp_path) as home, opened(tmp_path) as again:
+        home[0].append(batch_of([shown(0)]), START)
+        newer, older = StateConsumer(OTHER, *home), StateConsumer(TINY, *again, commits=False)
+        newer.catch_up()
+        newer.commit()
+        home[0].append(batch_of([shown(1)]), START)
+        older.catch_up()
+        older.take_over()
+        assert not older.commits
+        assert StateConsumer(OTHER, *home, commits=False).state.offset == 1
 
 
 def test_progress_is_told(home: tuple[LmdbLog, ConsumerStore]) -> None:

@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 FOLLOW_SECONDS = 1.0
 MAX_RETRY_SECONDS = 30.0
 JOIN_SECONDS = 60.0
+SILENT_ROUNDS = 60
+"""After so many rounds without a commit of the process that commits, though there were new events, this one commits again."""
 
 
 class Follower:
@@ -35,6 +37,7 @@ class Follower:
         self.online, self.caught_up = online, False
         self.problem: str | None = None
         self._seconds, self._failures = seconds, 0
+        self._reached, self._silent = -1, 0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"follow-{online.surface}", daemon=True)
 
@@ -64,6 +67,8 @@ class Follower:
             self.online.consumer.catch_up()
             self.caught_up = True
             self.online.follow()
+            if not self.online.consumer.commits:
+                self._stand_in()
         except StaleConsumerError as error:
             self.online.consumer.commits = False
             logger.warning("surface %s: another process commits its state; this one goes on without: %s", surface, error)
@@ -73,6 +78,20 @@ class Follower:
             logger.exception("surface %s: upkeep failed %d times, trying again", surface, self._failures)
         else:
             self._failures, self.problem = 0, None
+
+    def _stand_in(self) -> None:
+        """Commit again once the process that took this over has ended: a training run, or a service that was replaced."""
+        consumer, before = self.online.consumer, self._reached
+        self._reached = consumer.reached
+        silent = before == self._reached < consumer.state.offset
+        self._silent = self._silent + 1 if silent else 0
+        if self._silent >= SILENT_ROUNDS:
+            self._silent = 0
+            consumer.take_over()
+            if consumer.commits:
+                logger.warning(
+                    "surface %s: nobody else commits its state any more; this process does again", self.online.surface
+                )
 
     @property
     def pause(self) -> float:

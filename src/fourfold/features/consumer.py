@@ -67,6 +67,7 @@ class StateConsumer:
         self._log, self._store, self.commits = log, store, commits
         self._lock = threading.Lock()
         self._saved: dict[int, tuple[int, Run]] = {}
+        self._replaced: list[bytes] = []
         self._manifest = self._restored()
         self._committed = self.state.offset
 
@@ -111,6 +112,32 @@ class StateConsumer:
         """How many events of the log are not in the state yet."""
         return max(self._log.end - self.state.offset, 0)
 
+    @property
+    def reached(self) -> int:
+        """Up to which offset the store holds a committed state, whoever committed it."""
+        return self._store.offset
+
+    def take_over(self) -> None:
+        """Commit the whole state in place of what another process committed, and go on committing.
+
+        Call it once the other one has stopped: if it has not, it is told so by a `StaleConsumerError`. State of another
+        definition is left alone.
+
+        Raises
+        ------
+        StaleConsumerError
+            If another process commits meanwhile; this one still does not.
+        """
+        reached = self._store.refresh()
+        found = self._store.get(MANIFEST)
+        theirs = msgspec.json.decode(found, type=Manifest) if found else self._manifest
+        if theirs.definition != self.state.definition.state_hash or reached >= self.state.offset:
+            return
+        self._committed, self._saved, self._replaced = reached, {}, _keys(theirs)
+        self._manifest = Manifest(theirs.definition, 0, {}, {}, theirs.next_run)
+        self.commit()
+        self.commits = True
+
     def commit(self) -> None:
         """Save what is new and the offset, in one transaction, then tell the log how far this consumer is.
 
@@ -123,10 +150,10 @@ class StateConsumer:
         if view.offset == self._committed:
             return
         puts, manifest, saved = self._changes(view)
-        gone = [_run_key(number) for identity, (number, _) in self._saved.items() if identity not in saved]
+        gone = [_run_key(number) for identity, (number, _) in self._saved.items() if identity not in saved] + self._replaced
         puts[MANIFEST] = msgspec.json.encode(manifest)
         self._store.commit(view.offset, puts, gone, expected=self._committed)
-        self._committed, self._manifest, self._saved = view.offset, manifest, saved
+        self._committed, self._manifest, self._saved, self._replaced = view.offset, manifest, saved, []
         self._log.acknowledge(f"state-{self.state.definition.surface}", view.offset)
 
     def _changes(self, view: View) -> tuple[dict[bytes, bytes], Manifest, dict[int, tuple[int, Run]]]:
@@ -221,6 +248,12 @@ def _run_key(number: int) -> bytes:
 
 def _names_key(space: str, start: int) -> bytes:
     return f"names/{space}/{start}".encode()
+
+
+def _keys(manifest: Manifest) -> list[bytes]:
+    """All keys of a committed state but that of its manifest."""
+    runs = [_run_key(number) for numbers in manifest.tables.values() for number in numbers]
+    return runs + [_names_key(space, start) for space, ends in manifest.names.items() for start in ends[:-1]]
 
 
 def _encode(run: Run) -> bytes:

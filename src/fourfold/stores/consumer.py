@@ -117,6 +117,16 @@ class ConsumerStore:
         self._environment.write(body)
         self._revision += 1
 
+    def refresh(self) -> int:
+        """Take note of the latest commit, whoever made it, so that this store may commit on top of it; returns its offset."""
+        self._check_open()
+
+        def body(transaction: Transaction) -> tuple[int, int]:
+            return self._number(transaction, _OFFSET), self._number(transaction, _REVISION)
+
+        offset, self._revision = self._environment.read(body)
+        return offset
+
     def reset(self) -> None:
         """Remove all state and go back to offset 0, whoever committed last; this store may then commit again."""
         self._check_open()
