@@ -78,7 +78,7 @@ def test_a_late_upsert_counts_again_what_was_counted_before() -> None:
 
 
 @pytest.mark.parametrize(
-    ("late", "counted_again"),
+    ("late", "moves"),
     [
         (upsert("new", START + 1, author="m0"), False),
         (upsert("p0", START + 1, title="corrected"), False),
@@ -88,7 +88,7 @@ def test_a_late_upsert_counts_again_what_was_counted_before() -> None:
         (EntityDelete(id="d", time=START + 1, type="post", key="p0"), True),
     ],
 )
-def test_a_late_upsert_costs_a_count_of_everything_only_where_it_changes_keys(late: Event, counted_again: bool) -> None:
+def test_a_late_upsert_moves_counts_only_where_it_changes_keys(late: Event, moves: bool) -> None:
     definition = replace(TINY, features=(Count("by_author", ("item.author",)), Count("likes", ("item.author",), event="like")))
     like = Action(id="like", time=START + 5, viewer="m0", item="p0", surface="feed", name="like")
     state = state_of([upsert("p0", START - 9, author="m0"), shown(5), like, shown(9, viewer="m1", item="p1")], definition)
@@ -96,7 +96,7 @@ def test_a_late_upsert_costs_a_count_of_everything_only_where_it_changes_keys(la
     before = [state.view().table(name) for name in names]
     state.apply(batch_of([late]))
     after = [state.view().table(name) for name in names]
-    assert [new is not old for new, old in zip(after, before, strict=True)] == [counted_again] * 2
+    assert [new is not old for new, old in zip(after, before, strict=True)] == [moves] * 2
 
 
 def test_a_batch_that_fails_leaves_no_trace_and_can_be_taken_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -85,3 +85,16 @@ def test_an_empty_table_answers() -> None:
     assert np.isnan(Table().last("value", one, one, one)).all()
     assert len(Table().slice(one, one, one)["query"]) == 0
     assert newest_keys(Table(), 3).tolist() == []
+
+
+@given(rows, st.sets(st.integers(0, 9) | st.just((1 << 64) - 1)), moments, st.integers(1, 7))
+def test_rows_are_taken_out_by_their_ties(made: list[Row], ties: set[int], since: int, step: int) -> None:
+    table = table_of(made, step)
+    left = table.without(np.array(sorted(ties), np.uint64), since)
+    kept = sorted(n for n, (_, when, tie) in enumerate(made) if not (tie in ties and when >= since))
+    assert sorted(int(n) for run in left.runs for n in run.columns["value"]) == kept
+    assert len(table) == len(made)
+    everyone = np.array([0, 1, 2, 3, LAST])
+    first, end = np.zeros(5, np.int64), np.full(5, LAST + 1)
+    assert left.count(everyone, first, end).tolist() == [sum(made[n][0] == key for n in kept) for key in everyone]
+    assert all(len(run) for run in left.runs)

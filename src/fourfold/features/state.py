@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from fourfold.definition import Category, Count, Entity, Moment, Number, Rate, Recommender, Text
 from fourfold.definition.entities import Attribute
 from fourfold.events.types import EventKind, Value, decode_attributes
-from fourfold.features.late import Changes, event_rows, late_rows
+from fourfold.features.late import Changes, late_rows
 from fourfold.features.names import Names, hash64
 from fourfold.features.table import Column, Float, Int, Table
 from fourfold.features.view import SEPARATOR, View
@@ -218,20 +218,20 @@ class State:
         self._add(counter_table(spec), keys[known], times[known], {"tie": ties[known]})
 
     def _rekey(self, changed: Changes) -> None:
-        """Count again what is keyed by an attribute that a late upsert or delete changed for events taken before."""
+        """Move what is counted under an attribute that a late upsert or delete changed for events taken before."""
         before, now = self._view, self._peek()
         late = {name: late_rows(before, name, changed) for name in ("impression", "action")}
         for spec in self._counters:
             rows = self._counted(spec, late["impression" if spec[1] == "impression" else "action"])
             asked = rows["viewer"], rows["item"], rows["time"] + 1
-            if (before.keys(spec[0], *asked) != now.keys(spec[0], *asked)).any():
-                self._recount(spec)
+            moved = before.keys(spec[0], *asked) != now.keys(spec[0], *asked)
+            if moved.any():
+                self._recount(spec, _at(rows, moved))
 
-    def _recount(self, spec: CounterKey) -> None:
-        self._tables.pop(counter_table(spec), None)
-        for run in self._table("impression" if spec[1] == "impression" else "action").runs:
-            rows = self._counted(spec, event_rows(run))
-            self._count(spec, rows["viewer"], rows["item"], rows["time"], rows["tie"])
+    def _recount(self, spec: CounterKey, rows: dict[str, Column]) -> None:
+        name = counter_table(spec)
+        self._tables[name] = self._table(name).without(rows["tie"], since=int(rows["time"].min()))
+        self._count(spec, rows["viewer"], rows["item"], rows["time"], rows["tie"])
 
     def _counted(self, spec: CounterKey, rows: dict[str, Column]) -> dict[str, Column]:
         if spec[1] == "impression":

@@ -82,6 +82,11 @@ class Table:
             runs[-2:] = [_merged(runs[-2:])]
         return Table(tuple(runs))
 
+    def without(self, ties: NDArray[np.uint64], since: int) -> "Table":
+        """The table without the rows of some ties; none of them is older than `since`."""
+        runs = (_without(run, ties, since) for run in self.runs)
+        return Table(tuple(run for run in runs if len(run)))
+
     def count(self, keys: Int, since: Int, before: Int) -> Int:
         """Rows of each key with ``since <= time < before``."""
         total = np.zeros(np.broadcast(keys, since, before).shape, np.int64)
@@ -137,6 +142,16 @@ def _merged(runs: Sequence[Run]) -> Run:
     names = runs[0].columns
     columns = {name: np.concatenate([run.columns[name] for run in runs]) for name in names}
     return Run.of(np.concatenate([run.at for run in runs]), columns)
+
+
+def _without(run: Run, ties: NDArray[np.uint64], since: int) -> Run:
+    late = np.flatnonzero(run.at.imag >= since)
+    gone = late[np.isin(run.columns["tie"][late], ties)]
+    if not len(gone):
+        return run
+    keep = np.ones(len(run), bool)
+    keep[gone] = False
+    return Run(run.at[keep], {name: column[keep] for name, column in run.columns.items()})
 
 
 def _last(run: Run, keys: Int, before: Int) -> tuple[NDArray[np.bool_], Int]:
