@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from fourfold.api.errors import ApiError
-from fourfold.api.rules import EventRules, check_time
+from fourfold.api.rules import EARLIEST, EventRules, check_time
 from fourfold.definition import Action, Category, Entity, Recommender, Text
 from fourfold.events.types import Event
 from tests.api.samples import FEED, PYMK, START, Json, action, edge, entity, impression
@@ -66,7 +66,7 @@ def test_a_deleted_type_is_checked_too() -> None:
         *[("author", value) for value in (1, ["a"], False, "a\x1fb", "a\n")],
         *[("topics", value) for value in ("a", 1, ["a\x1fb"])],
         *[("size", value) for value in ("1", True, ["1"], 10**400, -(10**301))],
-        *[("created", value) for value in ("2026", True, 1.5, -1, 1 << 52, 10**400)],
+        *[("created", value) for value in ("2026", True, 1.5, -(1 << 52), 1 << 52, 10**400)],
     ],
 )
 def test_a_value_must_fit_its_attribute(name: str, value: object) -> None:
@@ -96,6 +96,7 @@ def test_ids_hold_no_control_characters(field: str, character: str) -> None:
 
 def test_a_time_is_at_most_a_day_ahead() -> None:
     assert check_time(START + DAY, START) is None
-    assert check_time(0, START) is None
+    assert check_time(EARLIEST, START) is None
+    assert "before 1980" in refusal(impression("m", "p", START // 1_000)).error
     assert "events[0].time" in refusal(impression("m", "p", START + DAY + 1)).error
     assert "not microseconds" in refusal(impression("m", "p", START * 1_000)).write

@@ -114,3 +114,13 @@ def test_texts() -> None:
     assert texts(pa.array([4.5, 1.0])).to_pylist() == ["4.5", "1"]
     assert texts(pa.array(["4.0", "v4.0"])).to_pylist() == ["4", "v4.0"]
     assert texts(pa.array([" a", " ", None])).to_pylist() == ["a", None, None]
+
+
+def test_iso_times_as_databases_and_python_write_them() -> None:
+    written = ["2023-11-14T22:13:20.123456", "2023-11-14 22:13:20.123456+00", "2023-11-14 23:13:20+01", "2023-11-14 22:13:20.5"]
+    assert instants(pa.array(written), format_="iso").to_pylist() == [
+        1_700_000_000_123,
+        1_700_000_000_123,
+        1_700_000_000_000,
+        1_700_000_000_500,
+    ]

@@ -114,3 +114,18 @@ def test_strict_stops_at_the_first_with_file_row_and_reason(tmp_path: Path) -> N
     with pytest.raises(RejectedRowError, match=r"ratings\.csv, row 3: rating: not a number: .*'bad'") as caught:
         run_import(movielens_reader(folder), lambda _: None, clock=lambda: 0.0, strict=True)
     assert caught.value.row.row == 3
+
+
+def test_events_from_the_future_are_rejected(tmp_path: Path) -> None:
+    class Ahead(Numbered):
+        def batches(self) -> Iterator[ReadBatch]:
+            for time in (1, 2, 3, 4):
+                yield ReadBatch(events=batch_of([Impression(id=str(time), time=time, viewer="v", item="i", surface="s")]))
+
+    report, batches = imported(Ahead(), latest=2, rejected=tmp_path / "x.jsonl")
+    assert [event.time for batch in batches for event in events_of(batch)] == [1, 2]
+    assert report.rejected == {"a time more than a day ahead of the clock": 2}
+    aside = [json.loads(line) for line in (tmp_path / "x.jsonl").read_text().splitlines()]
+    assert [row["raw"]["time"] for row in aside] == [3, 4]
+    with pytest.raises(RejectedRowError, match="ahead of the clock"):
+        imported(Ahead(), latest=2, strict=True)

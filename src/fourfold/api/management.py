@@ -134,7 +134,7 @@ def _status(service: Service, surface: str) -> Status:
         lag=max(end - view.offset, 0),
         entities={entity.name: view.size(entity.name) for entity in online.definition.entities},
         newest_event=view.newest_time if view.newest_time >= 0 else None,
-        ignored=dict(online.consumer.state.ignored),
+        ignored=dict(view.ignored),
         commits=online.consumer.commits,
         problem=follower.problem,
     )

@@ -16,12 +16,13 @@ from fourfold.events.types import (
     Impression,
     Value,
 )
+from fourfold.features.state import LARGEST, LATEST
+
+EARLIEST = 315_532_800_000
+"""1980: an earlier time is in another unit."""
 
 MAX_AHEAD_MS = 86_400_000
 """How far a clock of a client may run ahead of the service's."""
-
-MAX_NUMBER = 1e300
-MAX_MOMENT = 1 << 52
 
 Attribute = Category | Number | Moment | Text
 Fault = tuple[str, str, str]
@@ -91,10 +92,11 @@ class EventRules:
 
 
 def check_time(time: int, now: int) -> Fault | None:
-    """What is wrong with a time, given the service's: it may lie at most a day ahead."""
-    if time <= now + MAX_AHEAD_MS:
+    """What is wrong with a time, given the service's: it may lie at most a day ahead, and not before 1980."""
+    if EARLIEST <= time <= now + MAX_AHEAD_MS:
         return None
-    problem = f"{time} lies more than a day after the service's clock ({now})"
+    where = "before 1980" if time < EARLIEST else f"more than a day after the service's clock ({now})"
+    problem = f"{time} lies {where}"
     return "time", problem, "milliseconds (not seconds, not microseconds) since 1970 UTC, and check the clock of the sender"
 
 
@@ -128,13 +130,13 @@ def _expected(attribute: Attribute, value: Value) -> str | None:
             fits = isinstance(value, str) and not has_control(value)
             return None if fits else "one text without control characters, or null"
         case Number():
-            fits = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= MAX_NUMBER
-            return None if fits else f"a number between -{MAX_NUMBER:g} and {MAX_NUMBER:g}, or null"
+            fits = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
+            return None if fits else f"a number between -{LARGEST:g} and {LARGEST:g}, or null"
         case Moment():
-            fits = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MAX_MOMENT
+            fits = isinstance(value, int) and not isinstance(value, bool) and abs(value) < LATEST
             return None if fits else "whole milliseconds since 1970 UTC, or null"
 
 
 def _shown(value: Value) -> str:
-    text = repr(value) if not isinstance(value, int) or abs(value) < MAX_MOMENT else "a very large number"
+    text = repr(value) if not isinstance(value, int) or abs(value) < LATEST else "a very large number"
     return text if len(text) <= 80 else f"{text[:77]}..."

@@ -8,6 +8,9 @@ import typer
 
 from fourfold.cli.console import DEFAULT_HOME, Home, Json, moment, progress, report, say, table
 
+DAY_MS = 86_400_000
+"""How far ahead of the clock an imported event may lie."""
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
@@ -74,6 +77,7 @@ def import_(
                 clock=time.perf_counter,
                 rejected=rejected,
                 strict=strict,
+                latest=time.time_ns() // 1_000_000 + DAY_MS,
                 on_progress=lambda done: advance(done.events, None, f"events, {done.rejected} rows rejected"),
             )
     document = {
@@ -143,6 +147,6 @@ def _surface_status(opened: Any, surface: str) -> dict[str, Any]:
         "actions": len(view.table("action")),
         "newest": moment(view.newest_time) if view.newest_time >= 0 else None,
         "model": opened.registry.promoted(surface),
-        "ignored": dict(consumer.state.ignored),
+        "ignored": dict(view.ignored),
         "latest_viewers": view.ids(definition.viewer.name, newest_keys(shown, 5)),
     }

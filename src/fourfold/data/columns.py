@@ -18,6 +18,8 @@ EARLIEST, LATEST = 315_532_800_000, 4_102_444_800_000
 
 _PER_MILLISECOND = {"us": 1_000, "ns": 1_000_000}
 _ZONE = r"[0-9](Z|[+-][0-9]{2}:?[0-9]{2})$"
+_BELOW_MILLISECONDS = r"(:[0-9]{2}\.[0-9]{3})[0-9]+"
+_ZONE_OF_HOURS = r"(:[0-9]{2}(?:\.[0-9]+)?[+-][0-9]{2})$"
 _LONGEST_ID = 256
 
 
@@ -144,6 +146,8 @@ def _scaled(column: pa.Array, unit: Unit) -> pa.Array:
 
 
 def _iso(text: pa.Array) -> pa.Array:
+    text = pc.replace_substring_regex(text, _BELOW_MILLISECONDS, r"\1")
+    text = pc.replace_substring_regex(text, _ZONE_OF_HOURS, r"\1:00")
     zoned = pc.match_substring_regex(text, _ZONE)
     with_zone = _cast(pc.if_else(zoned, text, None), pa.timestamp("ms", "UTC")).cast(pa.int64())
     without = _cast(pc.if_else(zoned, None, text), pa.timestamp("ms")).cast(pa.int64())

@@ -11,8 +11,9 @@ from typing import BinaryIO
 import msgspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from fourfold.data.reading import DataError, Reader, Rejected, joined
+from fourfold.data.reading import DataError, ReadBatch, Reader, Rejected, joined
 from fourfold.events.types import EventKind
 
 
@@ -77,6 +78,7 @@ def run_import(
     clock: Callable[[], float],
     rejected: Path | None = None,
     strict: bool = False,
+    latest: int | None = None,
     batch_events: int = 50_000,
     keep_rejected: int = 10_000,
     on_progress: Callable[[Progress], None] | None = None,
@@ -95,6 +97,8 @@ def run_import(
         Where rejected rows go as JSON Lines, at most `keep_rejected` of them; the file appears when the import is through.
     strict : bool
         Stop at the first rejected row.
+    latest : int, optional
+        Events after this time (milliseconds) are rejected: one from the future would be the newest event for years.
     on_progress : callable, optional
         Called after each batch.
 
@@ -108,6 +112,7 @@ def run_import(
 
     def taking() -> Iterator[pa.RecordBatch]:
         for batch in reader.batches():
+            batch = _until(latest, batch, reader.name) if latest is not None else batch  # noqa: PLW2901  # it replaces it
             if strict and batch.rejected:
                 raise RejectedRowError(batch.rejected[0])
             reasons.update(row.reason for row in batch.rejected)
@@ -129,6 +134,17 @@ def run_import(
         rejected_path=rejected if aside.written else None,
         rejected_written=aside.written,
     )
+
+
+def _until(latest: int, batch: ReadBatch, name: str) -> ReadBatch:
+    """A batch without the events after a time, which are rejected."""
+    future = pc.greater(batch.events["time"], latest)
+    if not pc.any(future).as_py():
+        return batch
+    reason = "a time more than a day ahead of the clock"
+    columns = batch.events.select(["id", "time", "subject", "object", "name"])
+    rows = [Rejected(file=name, row=0, reason=reason, raw=row) for row in columns.filter(future).to_pylist()]
+    return ReadBatch(events=batch.events.filter(pc.invert(future)), rejected=(*batch.rejected, *rows))
 
 
 def _rebatched(batches: Iterator[pa.RecordBatch], size: int) -> Iterator[pa.RecordBatch]:

@@ -16,7 +16,7 @@ class DataError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Rejected:
-    """A row that is no event: its file, its number there (1 is the first row of data), why, and what stood in it."""
+    """A row that is no event: its file, its number there (1 is the first row of data, 0 unknown), why, and what stood in it."""
 
     file: str
     row: int

@@ -21,7 +21,7 @@ from fourfold.features.view import View
 from fourfold.stores.consumer import ConsumerStore
 
 MANIFEST = b"manifest"
-FORMAT = 1
+FORMAT = 2
 ATTEMPTS = 20
 """How often loading begins anew because another process committed meanwhile."""
 
@@ -38,6 +38,7 @@ class Manifest(msgspec.Struct, frozen=True):
     tables: dict[str, list[int]]
     names: dict[str, list[int]]
     next_run: int
+    ignored: dict[str, int]
     format: int = FORMAT
 
 
@@ -134,7 +135,7 @@ class StateConsumer:
         if theirs.definition != self.state.definition.state_hash or reached >= self.state.offset:
             return
         self._committed, self._saved, self._replaced = reached, {}, _keys(theirs)
-        self._manifest = Manifest(theirs.definition, 0, {}, {}, theirs.next_run)
+        self._manifest = Manifest(theirs.definition, 0, {}, {}, theirs.next_run, {})
         self.commit()
         self.commits = True
 
@@ -177,7 +178,8 @@ class StateConsumer:
             if size > start:
                 puts[_names_key(space, start)] = msgspec.msgpack.encode(view.names[space].since(start)[: size - start])
                 names[space].append(size)
-        return puts, Manifest(self.state.definition.state_hash, view.offset, tables, names, number), saved
+        definition = self.state.definition.state_hash
+        return puts, Manifest(definition, view.offset, tables, names, number, dict(view.ignored)), saved
 
     def _restored(self) -> Manifest:
         """Load what is committed; all of it from one commit, though another process may commit meanwhile."""
@@ -204,7 +206,7 @@ class StateConsumer:
         if replaces and self.commits:
             self._store.reset()
         self.state, self._saved = State(definition), {}
-        return Manifest(definition.state_hash, 0, {}, {}, 0)
+        return Manifest(definition.state_hash, 0, {}, {}, 0, {})
 
     def _load(self, found: bytes | None) -> Manifest | None:
         """Take over the state of a manifest; None if it is of another definition or format."""
@@ -226,7 +228,7 @@ class StateConsumer:
             self._saved |= {id(run): (number, run) for number, run in zip(numbers, runs, strict=True)}
             tables[name] = Table(tuple(runs))
         names = {space: self._names(space, ends) for space, ends in manifest.names.items()}
-        self.state.restore(tables, names, manifest.offset)
+        self.state.restore(tables, names, manifest.offset, manifest.ignored)
         return manifest
 
     def _names(self, space: str, ends: list[int]) -> list[str]:

@@ -81,17 +81,21 @@ class State:
             self._publish(self.offset if offset is None else offset)
             return int(fresh.num_rows)
 
-    def restore(self, tables: Mapping[str, Table], names: Mapping[str, Iterable[str]], offset: int) -> None:
+    def restore(
+        self, tables: Mapping[str, Table], names: Mapping[str, Iterable[str]], offset: int, ignored: Mapping[str, int]
+    ) -> None:
         """Replace everything by what `fourfold.features.consumer` saved."""
         with self._lock:
             self._tables = dict(tables)
             self._names |= {space: Names(texts) for space, texts in names.items()}
+            self.ignored = Counter(ignored)
             self._publish(offset)
 
     def _publish(self, offset: int) -> None:
         """Let readers see the tables as they are now."""
         sizes = {name: len(names) for name, names in self._names.items()}
-        self._view = View(self.definition, MappingProxyType(dict(self._tables)), self._names, offset, sizes)
+        tables = MappingProxyType(dict(self._tables))
+        self._view = View(self.definition, tables, self._names, offset, sizes, dict(self.ignored))
 
     def _take(self, fresh: pa.RecordBatch) -> None:
         ties = hash64(fresh["id"].to_pylist())

@@ -41,6 +41,7 @@ class View:
     names: Mapping[str, Names]
     offset: int = 0
     sizes: Mapping[str, int] = field(default_factory=dict)
+    ignored: Mapping[str, int] = field(default_factory=dict)  # events and values that the definition does not declare
 
     def table(self, name: str) -> Table:
         """The table of that name; empty if no event touched it."""
