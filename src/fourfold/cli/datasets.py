@@ -29,7 +29,10 @@ def definition_from(source: str) -> Recommender:
     path = Path(source)
     if not path.is_file():
         raise DefinitionError(source, "is neither a preset nor a file", f"one of {', '.join(PRESETS)}, or a JSON file's path")
-    return Recommender.from_json(path.read_bytes())
+    try:
+        return Recommender.from_json(path.read_bytes())
+    except DefinitionError as error:
+        raise DefinitionError(f"{source}: {error.field}", error.problem, error.write) from None
 
 
 def reader_of(data: str, source: Path | None, cache: Path, say: Callable[[str], None]) -> Reader:

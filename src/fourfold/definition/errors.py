@@ -45,19 +45,30 @@ def _join(owner: str, field: str) -> str:
 
 
 def _problem(error: Any) -> str:
+    match error["type"]:
+        case "missing":
+            return "is missing"
+        case "union_tag_invalid":
+            return f"there is no kind {error['ctx']['tag']!r}"
+        case "union_tag_not_found":
+            return "it has no kind"
     shown = repr(error.get("input"))
     return f"{error['msg']}, got {shown if len(shown) < 80 else shown[:77] + '...'}"
 
 
+_ADVICE = {
+    "missing": "it",
+    "union_tag_not_found": 'a "kind" that says which it is',
+    "unexpected_keyword_argument": "only the documented fields, and check the spelling",
+    "extra_forbidden": "only the documented fields, and check the spelling",
+}
+
+
 def _advice(error: Any) -> str:
     context = error.get("ctx", {})
-    if error["type"] in {"unexpected_keyword_argument", "extra_forbidden"}:
-        return "only the documented fields, and check the spelling"
     if "expected_tags" in context:
-        return f"one of {context['expected_tags']} as its kind"
-    if "expected" in context:
-        return str(context["expected"])
+        return f"one of {context['expected_tags']}"
     for bound, words in (("ge", "at least"), ("gt", "more than"), ("le", "at most"), ("lt", "less than")):
         if bound in context:
             return f"a number {words} {context[bound]}"
-    return ""
+    return _ADVICE.get(error["type"], str(context.get("expected", "")))

@@ -3,14 +3,25 @@
 A window ``"7d"`` asked as of time t covers events with ``t - 7d <= time < t``. Events at t itself are never included.
 """
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from fourfold.definition.errors import DefinitionError
 from fourfold.definition.part import Duration, Name, part
 
-KeyPart = Annotated[str, Field(pattern=r"^(viewer|item)(\.[a-z][a-z0-9_]*)?$")]
+_KEY_PART = re.compile(r"(viewer|item)(\.[a-z][a-z0-9_]*)?")
+
+
+def _key_part(value: str) -> str:
+    if not _KEY_PART.fullmatch(value):
+        advice = "viewer, item, or a category attribute of one, such as item.author"
+        raise DefinitionError("", f"{value!r} is nothing to count by", advice)
+    return value
+
+
+KeyPart = Annotated[str, AfterValidator(_key_part)]
 """What a feature is counted by: ``viewer``, ``item``, or a category attribute of one, such as ``item.author``."""
 
 Key = Annotated[tuple[KeyPart, ...], Field(min_length=1, max_length=2)]

@@ -162,7 +162,9 @@ class Recommender:
         try:
             data = json.loads(text)
         except ValueError as error:
-            raise DefinitionError("Recommender", f"not valid JSON: {error}", "what `Recommender.to_json` gives") from None
+            raise DefinitionError(
+                "Recommender", f"not valid JSON: {error}", "JSON such as `fourfold define movielens --show` prints"
+            ) from None
         return cls.from_dict(data)
 
     @cached_property
@@ -292,14 +294,14 @@ def _check_stages(definition: Recommender) -> None:
     _check_models(definition)
     if definition.selector.per_author is not None and definition.item.owner is None:
         field, item = "selector.per_author", definition.item.name
-        raise DefinitionError(field, f"{item!r} names no owner", "owner=... in the entity, or per_author=None")
+        raise DefinitionError(field, f"{item!r} names no owner", "an owner in the entity, or no per_author")
 
 
 def _check_stage_names(definition: Recommender, where: str, stage: Source | Filter) -> None:
     edges = [edge.name for edge in definition.edges]
     edge = getattr(stage, "edge", None)
     if edge is not None and edge not in edges:
-        advice = _one_of(edges) + ", or declare it under edges"
+        advice = (_one_of(edges) + ", or declare it under edges") if edges else "one that is declared under edges"
         raise DefinitionError(f"{where}.edge", f"no edge is named {edge!r}", advice)
     for action in stage.actions if isinstance(stage, Hidden) else ():
         if definition.action(action) is None:
@@ -310,11 +312,19 @@ def _check_stage_names(definition: Recommender, where: str, stage: Source | Filt
 def _check_models(definition: Recommender) -> None:
     if definition.retrieval is None:
         if any(isinstance(source, EmbeddingRetrieval) for source in definition.sources):
-            raise DefinitionError("retrieval", "embedding_retrieval needs a retrieval model", "retrieval=TwoTower()")
+            raise DefinitionError(
+                "retrieval",
+                "embedding_retrieval needs a retrieval model",
+                'a retrieval model: {"kind": "two_tower"}, in Python TwoTower()',
+            )
         if definition.early_ranker is not None:
-            raise DefinitionError("retrieval", "dot_product needs a retrieval model", "retrieval=TwoTower()")
+            raise DefinitionError(
+                "retrieval",
+                "dot_product needs a retrieval model",
+                'a retrieval model: {"kind": "two_tower"}, in Python TwoTower()',
+            )
     if (definition.ranker or definition.retrieval) and not definition.positive:
-        raise DefinitionError("actions", "models need an action with a positive utility", 'Action("click").worth(1)')
+        raise DefinitionError("actions", "models need an action with a positive utility", "an action with a utility above 0")
 
 
 def _check_stage_types(definition: Recommender, where: str, stage: Source | Filter) -> None:
@@ -331,4 +341,4 @@ def _check_stage_types(definition: Recommender, where: str, stage: Source | Filt
 
 
 def _one_of(names: list[str]) -> str:
-    return "one of: " + ", ".join(map(repr, names)) if names else "declare one first"
+    return "one of: " + ", ".join(map(repr, names)) if names else "nothing like it: none is declared"

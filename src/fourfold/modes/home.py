@@ -118,7 +118,8 @@ class Home:
         try:
             return Recommender.from_json(path.read_bytes())
         except DefinitionError as error:
-            raise DefinitionError(f"{path}: {error.field}", error.problem, error.write) from None
+            advice = f"{error.write}; or put it in place again with `fourfold define`"
+            raise DefinitionError(f"{path}: {error.field}", error.problem, advice) from None
 
     def define(self, definition: Recommender) -> Path:
         """Put a definition in place, replacing the surface's old one whole."""
