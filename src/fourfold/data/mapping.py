@@ -29,6 +29,7 @@ Instead of `actions`, ``action = { column = "event", impression = "view" }`` rea
 """
 
 import tomllib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -100,7 +101,7 @@ class AttributeMapping(_Table):
     format: str | None = None
 
 
-class _Files(_Table):
+class _Files(_Table, ABC):
     file: str | None = None
     files: tuple[str, ...] = ()
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
@@ -121,9 +122,9 @@ class _Files(_Table):
                 raise DataError(f"{key}.file: {path.name} is of no known format; give a file of {', '.join(FORMATS)}")
         return found
 
+    @abstractmethod
     def columns(self) -> Iterator[tuple[str, str]]:
         """The keys of this table that name columns, with the columns."""
-        raise NotImplementedError
 
     def text(self, path: Path) -> TextFormat:
         """How its text files are written."""
