@@ -278,6 +278,16 @@ def test_who_takes_over_replaces_what_another_committed(tmp_path: Path) -> None:
         assert len(list(home[1].scan())) == kept, "nothing of the other is left"
 
 
+def test_state_of_another_format_is_not_taken_over(tmp_path: Path) -> None:
+    with opened(tmp_path) as home, opened(tmp_path) as again:
+        older = StateConsumer(TINY, *again, commits=False)
+        home[0].append(batch_of([shown(0), shown(1)]), START)
+        home[1].commit(1, {MANIFEST: b'{"format":99}'}, expected=0)
+        older.catch_up()
+        older.take_over()
+        assert (older.commits, older.reached) == (False, 1)
+
+
 def test_state_of_another_definition_is_not_taken_over(tmp_path: Path) -> None:
     with opened(tmp_path) as home, opened(tmp_path) as again:
         home[0].append(batch_of([shown(0)]), START)

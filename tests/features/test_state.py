@@ -109,8 +109,8 @@ def test_a_batch_that_fails_leaves_no_trace_and_can_be_taken_again(monkeypatch: 
     with monkeypatch.context() as patched:
         patched.setattr(State, "_take_impressions_and_actions", out_of_memory)
         with pytest.raises(MemoryError):
-            state.apply(batch_of(events), 3)
-    assert (state.offset, dict(state.view().tables)) == (0, {})
+            state.apply(batch_of([*events, upsert("g0", type_="group")]), 4)
+    assert (state.offset, dict(state.view().tables), dict(state.ignored)) == (0, {}, {})
     assert state.apply(batch_of(events), 3) == 3
     members, posts, when, _ = all_pairs(state.view(), [START + 9])
     found, expected = (numbers(view, TINY.features, members, posts, when) for view in (state.view(), state_of(events).view()))

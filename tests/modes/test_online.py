@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fourfold.definition import Age, DefinitionError
-from fourfold.events.log import LogFullError
+from fourfold.events.log import MAX_TIME, LogFullError
 from fourfold.events.types import EntityUpsert, Impression, batch_of, events_of
 from fourfold.modes.home import Home
 from fourfold.modes.online import Online
@@ -56,6 +56,15 @@ def test_the_log_clock_stands_just_after_the_newest_event(tmp_path: Path) -> Non
         assert online.now() == newest + 1
         assert online.recommend(Request(viewer="m1")).time == newest + 1
         assert online.recommend(Request(viewer="m1", time=MADE.start)).time == MADE.start
+
+
+def test_an_event_at_the_end_of_time_does_not_stop_the_log_clock(tmp_path: Path) -> None:
+    with served(tmp_path, LOGGING) as (home, online):
+        last = Impression(id="s", time=MAX_TIME - 1, viewer="m1", item="post1", surface="feed")
+        home.log.append(batch_of([last]), 0)
+        slate = online.recommend(Request(viewer="m2"))
+        assert slate.time == MAX_TIME - 1
+        assert len(logged(home, MADE.events.num_rows + 1)) == len(slate.items) > 0
 
 
 def test_the_wall_clock(tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ class StateConsumer:
         """Commit the whole state in place of what another process committed, and go on committing.
 
         Call it once the other one has stopped: if it has not, it is told so by a `StaleConsumerError`. State of another
-        definition is left alone.
+        definition or format is left alone.
 
         Raises
         ------
@@ -131,8 +131,8 @@ class StateConsumer:
         """
         reached = self._store.refresh()
         found = self._store.get(MANIFEST)
-        theirs = msgspec.json.decode(found, type=Manifest) if found else self._manifest
-        if theirs.definition != self.state.definition.state_hash or reached >= self.state.offset:
+        theirs = self._ours(found) if found else self._manifest
+        if theirs is None or reached >= self.state.offset:
             return
         self._committed, self._saved, self._replaced = reached, {}, _keys(theirs)
         self._manifest = Manifest(theirs.definition, 0, {}, {}, theirs.next_run, {})
@@ -210,11 +210,8 @@ class StateConsumer:
 
     def _load(self, found: bytes | None) -> Manifest | None:
         """Take over the state of a manifest; None if it is of another definition or format."""
-        try:
-            manifest = msgspec.json.decode(found, type=Manifest) if found else None
-        except msgspec.DecodeError:
-            return None
-        if manifest is None or manifest.definition != self.state.definition.state_hash or manifest.format != FORMAT:
+        manifest = self._ours(found) if found else None
+        if manifest is None:
             return None
         if manifest.offset > self._log.end:
             raise StateLostError(
@@ -230,6 +227,15 @@ class StateConsumer:
         names = {space: self._names(space, ends) for space, ends in manifest.names.items()}
         self.state.restore(tables, names, manifest.offset, manifest.ignored)
         return manifest
+
+    def _ours(self, found: bytes) -> Manifest | None:
+        """A stored manifest, if it is of this definition and format."""
+        try:
+            manifest = msgspec.json.decode(found, type=Manifest)
+        except msgspec.DecodeError:
+            return None
+        ours = manifest.definition == self.state.definition.state_hash and manifest.format == FORMAT
+        return manifest if ours else None
 
     def _names(self, space: str, ends: list[int]) -> list[str]:
         chunks = (msgspec.msgpack.decode(self._needed(_names_key(space, start)), type=list[str]) for start in ends[:-1])

@@ -76,7 +76,7 @@ class State:
                 if fresh.num_rows:
                     self._take(fresh)
             except BaseException:
-                self._tables = dict(self._view.tables)
+                self._tables, self.ignored = dict(self._view.tables), Counter(self._view.ignored)
                 raise
             self._publish(self.offset if offset is None else offset)
             return int(fresh.num_rows)

@@ -10,7 +10,7 @@ from typing import Self
 import pyarrow as pa
 from msgspec.structs import replace
 
-from fourfold.events.log import LogFullError
+from fourfold.events.log import MAX_TIME, LogFullError
 from fourfold.events.types import Impression, batch_of
 from fourfold.features.view import View
 from fourfold.modes.home import Home
@@ -66,9 +66,10 @@ class Online:
     def now(self) -> int:
         """What time it is by the deployment's clock, in milliseconds.
 
-        The log's clock takes in what the log got since, so that a request is later than everything acknowledged before it.
+        The log's clock takes in what the log got since, so that a request is later than everything acknowledged before it,
+        but never later than an event can be.
         """
-        return wall_clock() if self.deployment.clock == "wall" else self._view().newest_event_time + 1
+        return wall_clock() if self.deployment.clock == "wall" else min(self._view().newest_event_time + 1, MAX_TIME - 1)
 
     def follow(self) -> None:
         """One round of upkeep: apply what the log got, commit, and load a newly promoted version."""
