@@ -7,7 +7,7 @@ from pathlib import Path
 import lmdb
 import pytest
 
-from fourfold.durable.environment import Environment, StorageFullError, Transaction, open_environment
+from fourfold.durable.environment import DamagedError, Environment, StorageFullError, Transaction, open_environment
 from tests.durable.children import Child
 
 SMALL = 1 << 18
@@ -48,6 +48,21 @@ def test_opening_it_otherwise_is_refused(environment: Environment, tmp_path: Pat
     with pytest.raises(ValueError, match="open it with the same again"):
         opened_at(tmp_path, max_bytes=1 << 20)
     put(environment, b"a", b"1")
+
+
+@pytest.mark.parametrize("damage", [b"\0" * 8192, b"\xc0\xde" * 4096])
+def test_a_damaged_file_is_named_and_the_folder_can_be_opened_once_it_is_gone(tmp_path: Path, damage: bytes) -> None:
+    opened = opened_at(tmp_path)
+    put(opened, b"a", b"1")
+    opened.close()
+    file = tmp_path / "env" / "data.mdb"
+    file.write_bytes(damage + file.read_bytes()[len(damage) :])
+    with pytest.raises(DamagedError, match=r"env/data\.mdb is damaged .*; put a copy of its folder back"):
+        opened_at(tmp_path)
+    file.unlink()
+    again = opened_at(tmp_path)
+    assert get(again, b"a") is None
+    again.close()
 
 
 def test_an_exception_in_a_body_undoes_all(environment: Environment) -> None:

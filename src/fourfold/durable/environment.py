@@ -37,6 +37,10 @@ class StorageFullError(Exception):
     """Nothing more can be written; what was written before is safe, and the failed transaction left no trace."""
 
 
+class DamagedError(Exception):
+    """The folder holds a file that is not what LMDB wrote."""
+
+
 class Environment:
     """The environment of one folder in this process. Made by `open_environment`, for every caller the same object.
 
@@ -150,7 +154,13 @@ class Environment:
 
     def _open(self, map_size: int) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
-        self._env = lmdb.open(str(self.path), map_size=map_size, max_dbs=len(self.names), max_readers=MAX_READERS)
+        try:
+            self._env = lmdb.open(str(self.path), map_size=map_size, max_dbs=len(self.names), max_readers=MAX_READERS)
+        except (lmdb.InvalidError, lmdb.CorruptedError, lmdb.VersionMismatchError) as error:
+            raise DamagedError(
+                f"{self.path / 'data.mdb'} is damaged ({error}); put a copy of its folder back, "
+                "or remove the folder if it holds a surface's state: that is computed from the log again"
+            ) from error
         try:
             self._env.reader_check()
             self._open_databases()
@@ -223,6 +233,11 @@ def open_environment(path: Path, *, databases: Sequence[str], map_size: int, max
         Names of the databases inside, found again under ``environment.db[name]``.
     map_size, max_bytes : int
         Bytes the map holds at first, and to which it may grow. Only what is used takes space on disk.
+
+    Raises
+    ------
+    DamagedError
+        If the folder holds something else.
     """
     path = path.resolve()
     with _guard:
