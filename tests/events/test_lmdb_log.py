@@ -154,6 +154,31 @@ def test_an_append_that_breaks_down_tells_all_who_wait(tmp_path: Path, monkeypat
         assert log.append(impressions(0, 1), 1) == range(1)
 
 
+def test_a_breakdown_among_appends_that_did_not_fit_together_tells_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with LmdbLog(tmp_path / "log") as log:
+        commit = LmdbLog._commit_events
+
+        def breaks_down(self: LmdbLog, batch: pa.RecordBatch) -> int:
+            if len(batch) == 2:
+                raise OSError("the disk sulks")
+            if len(batch) > 3:
+                raise LogFullError("no room for all at once")
+            return commit(self, batch)
+
+        waiting = [module._Append(impressions(n, n)) for n in (1, 2, 3)]
+        log._queued.extend(waiting)
+        monkeypatch.setattr(LmdbLog, "_commit_events", breaks_down)
+        with pytest.raises(OSError, match="sulks"):
+            log.append(impressions(9, 1), 1)
+        assert waiting[0].offsets == range(1)
+        assert ["sulks" in str(append.error) for append in waiting[1:]] == [True, False]
+        assert "an append before it failed; it is safe" in str(waiting[2].error)
+        monkeypatch.undo()
+        assert log.append(waiting[2].batch, 1) == range(1, 4)
+
+
 def fill(log: LmdbLog) -> None:
     while True:
         log.append(impressions(log.end, 100), 1)

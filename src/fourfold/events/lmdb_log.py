@@ -74,7 +74,11 @@ class LmdbLog:
             if mine.offsets is None and mine.error is None:
                 with self._queue:
                     group, self._queued = self._queued, []
-                self._append(group)
+                try:
+                    self._append(group)
+                finally:
+                    for left in group:
+                        left.fail("an append before it failed")
         if mine.error is not None:
             raise mine.error
         assert mine.offsets is not None
@@ -159,7 +163,7 @@ class LmdbLog:
                 self._append([append])
         except BaseException as error:
             for append in group:
-                append.error = LogError(f"the append failed ({error!r}); it is safe to send the same events again")
+                append.fail(f"the append failed ({error!r})")
             raise
         else:
             for append in group:
@@ -255,6 +259,11 @@ class _Append:
         self.batch = batch
         self.offsets: range | None = None
         self.error: LogError | None = None
+
+    def fail(self, why: str) -> None:
+        """Say why there will be no offsets, unless there is an answer already."""
+        if self.offsets is None and self.error is None:
+            self.error = LogError(f"{why}; it is safe to send the same events again")
 
 
 def _encode(batch: pa.RecordBatch) -> bytes:
