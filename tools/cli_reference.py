@@ -13,8 +13,8 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "cli.md"
 HEADER = """\
 # Command line
 
-Written by `make reference` from what `fourfold --help` says. Every command exits with 0, with 1 and one line that says what to do
-instead, or with 2 where an argument is missing or wrong; tables go to standard output, progress to standard error.
+Written by `make reference` from what `fourfold --help` says. Every command exits with 0, with 1 and one line that says what
+to do instead, or with 2 where an argument is missing or wrong; tables go to standard output, progress to standard error.
 """
 
 

@@ -9,6 +9,9 @@ import typer
 
 from fourfold.cli.console import DEFAULT_HOME, Advance, Home, Json, one_thread, progress, report, say, table
 
+LARGE_BACKLOG = 50_000
+"""Events of the log that a command applies before it commits the state for others."""
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
@@ -102,13 +105,18 @@ def evaluate(
 
 @contextmanager
 def _state(opened: Any, surface: str) -> Iterator[Any]:
-    """The surface's state, in step with the log; committed at the end unless a service does that."""
+    """The surface's state, in step with the log; committed only after a backlog that would take long to work off again.
+
+    A service that runs beside keeps the state, and need not be disturbed for little.
+    """
     from fourfold.stores.consumer import StaleConsumerError  # noqa: PLC0415
 
     consumer = opened.consumer(surface, commits=True)
-    if consumer.lag:
+    backlog = consumer.lag
+    if backlog:
         with progress("apply the log") as advance:
             consumer.catch_up(on_progress=lambda done, total: advance(done, total, "events"))
+    if backlog >= LARGE_BACKLOG:
         try:
             consumer.commit()
         except StaleConsumerError:
