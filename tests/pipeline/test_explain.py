@@ -25,7 +25,7 @@ def test_every_reason() -> None:
         ("catalogue", -1),
         ("in_network", -1),
     ]
-    assert reasons(VIEW, origins, NOON, history=1) == [
+    assert reasons(VIEW, origins, NOON, history=True, profile=True) == [
         "Trending now",
         "From your network: m0",
         "You both know m0",
@@ -35,7 +35,8 @@ def test_every_reason() -> None:
         "To fill the slate",
         "From your network: others like you",
     ]
-    assert reasons(VIEW, origins[3:4], NOON, history=0) == ["Fits your profile"]
+    assert reasons(VIEW, origins[3:4], NOON, history=False, profile=True) == ["Fits your profile"]
+    assert reasons(VIEW, origins[3:4], NOON, history=False, profile=False) == ["A start for somebody new"]
 
 
 def test_titles_as_of_a_time() -> None:

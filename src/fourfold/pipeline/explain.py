@@ -10,6 +10,9 @@ from fourfold.features.view import SEPARATOR, View
 CATALOGUE = "catalogue"
 """The name of the back-fill, where a source's name stands."""
 
+FOR_NEW = "A start for somebody new"
+"""What retrieval says to a viewer without a history and a profile."""
+
 _REASONS = {
     "trending": "Trending now",
     "in_network": "From your network: {because}",
@@ -21,15 +24,16 @@ _REASONS = {
 _NETWORK = ("in_network", "two_hop")
 
 
-def reasons(view: View, origins: Sequence[tuple[str, int]], time: int, history: int) -> list[str]:
+def reasons(view: View, origins: Sequence[tuple[str, int]], time: int, *, history: bool, profile: bool) -> list[str]:
     """Why some items were proposed, in words, from the best source of each and the row of what explains it.
 
-    The row is one of a viewer for network sources, else of an item; -1 where nothing explains it.
+    The row is one of a viewer for network sources, else of an item; -1 where nothing explains it. `history` and `profile` say
+    whether the viewer has one.
     """
     definition = view.definition
     members = _names(view, definition.viewer.name, (row for source, row in origins if source in _NETWORK), time)
     items = _names(view, definition.item.name, (row for source, row in origins if source not in _NETWORK), time)
-    texts = _REASONS if history else _REASONS | {"embedding_retrieval": "Fits your profile"}
+    texts = _REASONS if history else _REASONS | {"embedding_retrieval": "Fits your profile" if profile else FOR_NEW}
     return [texts[source].format(because=(members if source in _NETWORK else items)[row]) for source, row in origins]
 
 

@@ -308,7 +308,13 @@ class _Run:
                 ranked.scores.tolist(),
                 [dict(zip(actions, values, strict=True)) for values in given] or [{} for _ in origins],
                 origins,
-                reasons(self.view, [came[0] for came in origins], self.time, len(self.known.history)),
+                reasons(
+                    self.view,
+                    [came[0] for came in origins],
+                    self.time,
+                    history=len(self.known.history) > 0,
+                    profile=bool(self.known.viewer_ids.any()),
+                ),
                 strict=True,
             )
         ]
