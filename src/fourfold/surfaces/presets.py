@@ -29,7 +29,8 @@ def movielens() -> Recommender:
     """Films for members, in all formats of MovieLens. A film is rated once, so what was seen stays away for ever.
 
     A rating stands for an impression, but nobody was shown what they did not choose: the ranker learns what a member likes
-    among the films that they watch, and retrieval which films those are. So retrieval hands on few.
+    among the films that they watch, and retrieval which films those are. So retrieval hands on few: 40, chosen among 512, 100,
+    40 and 20 on the last tenth of MovieLens-100k, which therefore is no fair test of that choice.
     """
     rates = {"like": 0.5, "love": 0.2, "dislike": 0.17}
     features: list[Feature] = [
