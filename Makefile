@@ -9,11 +9,11 @@ WORKERS ?= auto
 # Threads that contend for a core are many times slower than one; tests run side by side instead.
 export OMP_NUM_THREADS := 1
 
-.PHONY: help demo test lint types docs documented reference pins clean
+.PHONY: help demo test lint types docs documented reference pins bench-env clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
 
 demo: $(READY)  ## From data to explained slates, with public commands only
 	@$(BIN)/fourfold demo
@@ -41,8 +41,12 @@ reference: $(READY)  ## Write the command line's page anew
 pins: $(READY)  ## Resolve all dependencies anew into constraints.txt
 	@$(BIN)/python tools/pin.py
 
+bench-env:  ## Install the peers that benchmarks compare with into .venv-bench
+	@$(PYTHON) -m venv .venv-bench
+	@.venv-bench/bin/pip install --quiet --constraint benchmarks/constraints.txt --requirement benchmarks/requirements.txt
+
 clean:  ## Remove what was built: .venv, caches, site/
-	@rm -rf .venv site build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache src/*.egg-info
+	@rm -rf .venv .venv-bench site build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache src/*.egg-info
 
 $(READY): pyproject.toml constraints.txt tools/install.py
 	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 or newer was found; name one with make PYTHON=..." >&2; exit 1; }

@@ -1,0 +1,1 @@
+"""Benchmarks of Fourfold, run by ``fourfold bench NAME``. Each checks equal answers first, then prints ratios."""
