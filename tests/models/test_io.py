@@ -101,3 +101,20 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path, monkey
     tensors, header = read_tensors(path)
     assert (tensors["a"].tolist(), header) == ([1, 1], {"k": "v"})
     assert [file.name for file in tmp_path.iterdir()] == ["model"]
+
+
+def test_calibration_is_part_of_the_file_and_a_file_from_before_it_loads_without(tmp_path: Path) -> None:
+    model, logits = built(CONFIGS[1]), torch.randn(5, 3)
+    assert isinstance(model, Ranker)
+    steps = torch.arange(64.0).expand(3, -1)
+    model.calibration.set(steps - 20, 2 * steps - 7)
+    save_model(model, tmp_path / "new")
+    loaded = load_model(tmp_path / "new")
+    assert isinstance(loaded, Ranker)
+    assert torch.equal(loaded.probabilities(logits), model.probabilities(logits))
+    tensors, header = read_tensors(tmp_path / "new")
+    write_tensors(tmp_path / "old", {name: it for name, it in tensors.items() if not name.startswith("calibration.")}, header)
+    old = load_model(tmp_path / "old")
+    assert isinstance(old, Ranker)
+    torch.testing.assert_close(old.probabilities(logits), logits.sigmoid())
+    assert not torch.allclose(loaded.probabilities(logits), logits.sigmoid(), atol=0.1)

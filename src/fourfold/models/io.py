@@ -85,10 +85,15 @@ def load_model(path: Path) -> Model:
     try:
         config, schema = _CONFIG.validate_json(header["config"]), _SCHEMA.validate_json(header["schema"])
         model = build_two_tower(config, schema) if isinstance(config, TwoTower) else build_ranker(config, schema)
-        model.load_state_dict(tensors, strict=True)
+        model.load_state_dict(_uncalibrated(model) | tensors, strict=True)
     except (KeyError, ValidationError, RuntimeError) as error:
         raise ModelFileError(f"{path} holds weights that do not fit its own definition: {error}") from error
     return model.eval()
+
+
+def _uncalibrated(model: Model) -> dict[str, Tensor]:
+    """What a file from before there was calibration lacks."""
+    return {name: value for name, value in model.state_dict().items() if name.startswith("calibration.")}
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from fourfold.definition.models import DCNv2, FeedSR
 from fourfold.features.inputs import Candidates, Floats, History, Ids, Schema, Sequences
+from fourfold.models.calibration import Calibration
 from fourfold.models.rows import RowEncoder
 
 RATE_FLOOR = 1e-4
@@ -61,6 +62,7 @@ class Ranker(nn.Module, ABC):
         self.config, self.schema = config, schema
         self.rows = RowEncoder(schema, config.width, config.id_dropout)
         self.register_buffer("prior_A", torch.zeros(len(schema.actions)))
+        self.calibration = Calibration(len(schema.actions))
 
     @property
     def fitted(self) -> bool:
@@ -77,6 +79,11 @@ class Ranker(nn.Module, ABC):
         if not len(sequences):
             return self.prior_A.new_zeros(0, len(self.prior_A))
         return self.forward_with_auxiliary(sequences)[0]
+
+    def probabilities(self, logits_NA: Tensor) -> Tensor:
+        """Calibrated probabilities of logits, shape (N, A): the only way from one to the other, in training and serving."""
+        calibrated_NA: Tensor = self.calibration(logits_NA)
+        return calibrated_NA.sigmoid().float()
 
     @abstractmethod
     def forward_with_auxiliary(self, sequences: Sequences) -> tuple[Tensor, Tensor | None]:

@@ -1,5 +1,7 @@
 """The scoring engine: a viewer's history is encoded once, kept, extended, and shared by all candidates of a request."""
 
+from dataclasses import fields
+
 import torch
 
 from fourfold.features.inputs import Candidates, Floats, History, Ids
@@ -40,7 +42,7 @@ class ScoringEngine:
 
     @torch.inference_mode()
     def score(self, state: HistoryState, viewer: Ids, candidates: Candidates) -> Floats:
-        """Probability of each action on each candidate.
+        """Calibrated probability of each action on each candidate.
 
         Parameters
         ----------
@@ -59,14 +61,9 @@ class ScoringEngine:
         starts = range(0, max(len(candidates), 1), self._chunk)
         parts = [_rows(candidates, slice(start, start + self._chunk)) for start in starts]
         logits = torch.cat([self._model.score_logits(state, viewer, part) for part in parts])
-        probabilities: Floats = logits.sigmoid().float().cpu().numpy()
+        probabilities: Floats = self._model.probabilities(logits).cpu().numpy()
         return probabilities
 
 
 def _rows(candidates: Candidates, rows: slice) -> Candidates:
-    return Candidates(
-        items=candidates.items[rows],
-        early=candidates.early[rows],
-        late=candidates.late[rows],
-        moments=candidates.moments[rows],
-    )
+    return Candidates(**{field.name: getattr(candidates, field.name)[rows] for field in fields(candidates)})

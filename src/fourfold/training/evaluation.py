@@ -17,7 +17,7 @@ from fourfold.features.view import View
 from fourfold.models.ranker import Ranker
 from fourfold.training.examples import Examples, examples
 from fourfold.training.examples import labels as outcomes
-from fourfold.training.loader import epoch_batches, take_sequences
+from fourfold.training.prediction import predict_logits
 
 BOOTSTRAPS = 200
 
@@ -70,15 +70,10 @@ def evaluate_ranker(ranker: Ranker, view: View, encoder: Encoder, since: int, be
 
 @torch.inference_mode()
 def predict(ranker: Ranker, rows: Examples, batch_entries: int = 20_000) -> Floats:
-    """Probabilities of every row, shape (N, A), by the same forward pass as training."""
-    ranker.eval()
-    sequences = rows.sequences
-    ends = np.cumsum(sequences.lengths)
-    out = np.zeros(sequences.labels.shape, np.float32)
-    for batch in epoch_batches(sequences, batch_entries, 0, 0):
-        index = np.concatenate([np.arange(ends[s] - sequences.lengths[s], ends[s]) for s in batch])
-        out[index] = ranker(take_sequences(sequences, batch)).sigmoid().float().numpy()
-    return out
+    """Probabilities of every row, shape (N, A), calibrated as they serve, by the same forward pass as training."""
+    logits = torch.from_numpy(predict_logits(ranker, rows.sequences, batch_entries))
+    probabilities: Floats = ranker.probabilities(logits).numpy()
+    return probabilities
 
 
 def metrics(label: Floats, probability: Floats, member: Int, popularity: Floats, seed: int = 0) -> ActionMetrics:
