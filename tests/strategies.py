@@ -36,6 +36,7 @@ TINY = Recommender(
         created="created",
         lifetime="12h",
     ),
+    context=(Category("tab"), Category("device")),
     edges=(Edge("follows", "member", "member"), Edge("blocks", "member", "member")),
     actions=(Action("click", 1.0, True), Action("like").worth(4), Action("hide").worth(-20)),
     attribution="6h",
@@ -47,6 +48,8 @@ TINY = Recommender(
         CountFeature("viewer_likes", ("viewer",), event="like"),
         RateFeature("author_clicks", ("viewer", "item.author"), "click", window="3h"),
         RateFeature("country_likes", ("viewer.country", "item"), "like"),
+        RateFeature("tab_clicks", ("viewer", "context.tab"), "click"),
+        CountFeature("device_likes", ("context.device",), event="like", window="6h"),
     ),
 )
 """A definition that `logs` speaks about: every attribute, edge and action of theirs is declared here."""
@@ -55,6 +58,16 @@ TINY = Recommender(
 def times() -> st.SearchStrategy[int]:
     """Moments of one day: mostly whole hours, so that ties and window edges are met; some a millisecond beside."""
     return st.builds(lambda hour, beside: START + hour * HOUR + beside, st.integers(0, 24), st.sampled_from([0, 0, 0, -1, 1]))
+
+
+def contexts() -> st.SearchStrategy[dict[str, ev.ContextValue]]:
+    """The context of a request; `weather` is not declared."""
+    values: dict[str, st.SearchStrategy[ev.ContextValue]] = {
+        "tab": st.sampled_from(["home", "search", 1]),
+        "device": st.just("phone"),
+        "weather": st.just("rain"),
+    }
+    return st.fixed_dictionaries({}, optional=values)
 
 
 def events() -> st.SearchStrategy[ev.Event]:
@@ -69,7 +82,10 @@ def events() -> st.SearchStrategy[ev.Event]:
         "source": member,
         "target": member,
     }
-    impressions = st.builds(ev.Impression, **shown, position=st.none() | st.integers(0, 3))
+    shown["context"] = contexts()
+    known = st.sampled_from([None, None, None, ["like"], ["like", "click"], []])
+    undated = st.sampled_from([False, False, False, True])
+    impressions = st.builds(ev.Impression, **shown, position=st.none() | st.integers(0, 3), known=known, undated=undated)
     actions = st.builds(ev.Action, **shown, name=st.sampled_from(ACTIONS), value=st.none() | st.floats(0, 60_000))
     changes = [
         st.builds(

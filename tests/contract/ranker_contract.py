@@ -25,13 +25,14 @@ PROPERTY = settings(max_examples=10, deadline=None, suppress_health_check=[Healt
 SCHEMA = Schema(
     item=(IdField(name="item", buckets=30), IdField(name="topics", buckets=10, width=3)),
     viewer=(IdField(name="country", buckets=5), IdField(name="interests", buckets=8, width=2)),
+    context=(IdField(name="tab", buckets=4), IdField(name="device", buckets=3)),
     early=("age", "length"),
     late=("views", "likes", "affinity"),
     actions=("click", "long_view", "like"),
     passive=(True, True, False),
     positive=(True, True, True),
 )
-BARE = replace(SCHEMA, item=SCHEMA.item[:1], viewer=(), early=(), late=(), passive=(True, True, True))
+BARE = replace(SCHEMA, item=SCHEMA.item[:1], viewer=(), context=(), early=(), late=(), passive=(True, True, True))
 
 
 def rows_of(rng: Generator, count: int, schema: Schema) -> Rows:
@@ -41,7 +42,11 @@ def rows_of(rng: Generator, count: int, schema: Schema) -> Rows:
     for values in numbers:
         values[rng.random(values.shape) < 0.2] = np.nan
     early, late, moments = (values.astype(np.float32) for values in numbers)
-    return Rows(items=np.concatenate(ids, axis=1).astype(np.int32), early=early, late=late, moments=moments)
+    items = np.concatenate(ids, axis=1).astype(np.int32)
+    context = np.zeros((count, len(schema.context)), np.int32)
+    for column, field in enumerate(schema.context):
+        context[:, column] = rng.integers(0, field.buckets + 2, count)
+    return Rows(items=items, context=context, early=early, late=late, moments=moments)
 
 
 def seen_of(requests: list[int]) -> Counts:

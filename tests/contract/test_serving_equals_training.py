@@ -1,6 +1,6 @@
 """Training rows equal serving rows, array for array, and so do scores: nothing of an example's inputs is from its future."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -10,8 +10,9 @@ from hypothesis import given
 
 from fourfold.data.world import World
 from fourfold.definition import DCNv2, FeedSR, History, Recommender, Trending
-from fourfold.events.types import Action, EntityUpsert, Event, Impression
+from fourfold.events.types import Action, ContextValue, EntityUpsert, Event, Impression
 from fourfold.features.assembly import Context, candidates, context, rows
+from fourfold.features.details import context_space
 from fourfold.features.encoding import Encoder
 from fourfold.features.inputs import Candidates, Rows
 from fourfold.features.state import State
@@ -45,6 +46,7 @@ class Example:
     start: int  # of its window, in the packed rows
     row: int
     span: int
+    context: Mapping[str, ContextValue]
 
 
 def each(view: View, found: Examples) -> Iterator[Example]:
@@ -54,13 +56,22 @@ def each(view: View, found: Examples) -> Iterator[Example]:
     definition = view.definition
     for row in np.flatnonzero(found.sequences.weight > 0).tolist():
         viewer, item = view.ids(definition.viewer.name, found.viewer[[row]]), view.ids(definition.item.name, found.item[[row]])
-        yield Example(viewer[0], item[0], int(found.request[row]), int(starts[span[row]]), row, int(span[row]))
+        place = int(starts[span[row]]), row, int(span[row])
+        yield Example(viewer[0], item[0], int(found.request[row]), *place, context_of(view, found, row))
+
+
+def context_of(view: View, found: Examples, row: int) -> Mapping[str, ContextValue]:
+    """The context that an example's impression carried, as text."""
+    entries = timeline(view, found.viewer[[row]], np.array([END]))
+    at = np.flatnonzero((entries.item == found.item[row]) & (entries.request == found.request[row]) & entries.shown)[-1]
+    codes = zip(view.definition.context, entries.details.context[at].tolist(), strict=True)
+    return {part.name: view.names[context_space(part.name)][code] for part, code in codes if code >= 0}
 
 
 def served(view: View, encoder: Encoder, example: Example) -> tuple[Context, Candidates]:
     """What serving at the example's request reads."""
     viewer, item = (view.rows(kind, [key]) for kind, key in (("member", example.viewer), ("post", example.item)))
-    known = context(view, encoder, int(viewer[0]), example.request)
+    known = context(view, encoder, int(viewer[0]), example.request, example.context)
     return known, candidates(view, encoder, known, item)
 
 
@@ -68,7 +79,7 @@ def check_equal(found: Examples, example: Example, view: View, encoder: Encoder)
     packed = found.sequences
     known, candidate = served(view, encoder, example)
     window = slice(example.start, example.start + int(packed.seen[example.row]))
-    for name in ("items", "early", "moments", "actions", "seen"):  # tokens do not read late features
+    for name in ("items", "context", "early", "moments", "actions", "seen"):  # tokens do not read late features
         np.testing.assert_array_equal(getattr(known.history, name), getattr(packed, name)[window], err_msg=f"history {name}")
     for field in fields(Rows):
         row = getattr(packed, field.name)[[example.row]]
@@ -119,16 +130,16 @@ def test_a_log_that_ends_at_the_request_serves_the_same_row(events: list[Event])
 def leaks() -> dict[str, tuple[str, object]]:
     """What a careless change might do to the training rows, and which function of `training.examples` it replaces."""
 
-    def late_rows(view, encoder, viewers, items, requests, previous):  # type: ignore[no-untyped-def]
-        return rows(view, encoder, viewers, items, requests + 1, previous)
+    def late_rows(view, encoder, asked):  # type: ignore[no-untyped-def]
+        return rows(view, encoder, replace(asked, requests=asked.requests + 1))
 
     def sees_itself(view, viewers, before):  # type: ignore[no-untyped-def]
         found = timeline(view, viewers, before)
         return replace(found, seen=np.minimum(found.seen + 1, np.arange(len(found)) - found.starts[found.viewer] + 1))
 
-    def label_as_feature(view, encoder, viewers, items, requests, previous):  # type: ignore[no-untyped-def]
-        made = rows(view, encoder, viewers, items, requests, previous)
-        return replace(made, late=made.late + rows(view, encoder, viewers, items, requests + 3_600_000, previous).late)
+    def label_as_feature(view, encoder, asked):  # type: ignore[no-untyped-def]
+        made, later = rows(view, encoder, asked), replace(asked, requests=asked.requests + 3_600_000)
+        return replace(made, late=made.late + rows(view, encoder, later).late)
 
     return {"1 ms": ("rows", late_rows), "itself": ("timeline", sees_itself), "label": ("rows", label_as_feature)}
 

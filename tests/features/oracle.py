@@ -4,6 +4,7 @@ Slow and obvious on purpose, and written without looking at arrays: what `fourfo
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fourfold.definition import Age, AttributeValue, Count, Feature, Rate, Recommender
@@ -18,8 +19,13 @@ def tie(event: ev.Event) -> int:
     return int(hash64([event.id])[0])
 
 
+def knows(event: ev.Impression, action: str) -> bool:
+    return event.known is None or action in event.known
+
+
 @dataclass
 class Entry:
+    first: ev.Impression | ev.Action
     item: str
     time: int
     request: int | None
@@ -106,10 +112,17 @@ class Oracle:
             if isinstance(e, ev.EdgeAdded) and e.time > gone and e.time > self.deleted("member", target, time)
         }
 
-    def key(self, by: tuple[str, ...], viewer: str, item: str, time: int) -> tuple[str, ...] | None:
+    def key(
+        self, by: tuple[str, ...], viewer: str, item: str, time: int, context: Mapping[str, ev.ContextValue]
+    ) -> tuple[str, ...] | None:
         parts: list[str] = []
         for part in by:
             side, _, name = part.partition(".")
+            if side == "context":
+                if name not in context:
+                    return None
+                parts.append(str(context[name]))
+                continue
             entity = getattr(self.definition, side).name
             key = viewer if side == "viewer" else item
             value = self.attribute(entity, key, name, time) if name else key
@@ -118,26 +131,39 @@ class Oracle:
             parts.append(str(value))
         return tuple(parts)
 
-    def count(self, by: tuple[str, ...], event: str, window: str | None, viewer: str, item: str, time: int) -> int:
-        asked = self.key(by, viewer, item, time)
+    def count(
+        self,
+        by: tuple[str, ...],
+        event: str,
+        window: str | None,
+        viewer: str,
+        item: str,
+        time: int,
+        context: Mapping[str, ev.ContextValue],
+        known: str | None = None,
+    ) -> int:
+        """Events in the window; with `known`, impressions of which is known whether that action followed."""
+        asked = self.key(by, viewer, item, time, context)
         since = time - milliseconds(window) if window else 0
         if "viewer" in by:
             since = max(since, self.deleted(self.definition.viewer.name, viewer, time) + 1)
         if "item" in by:
             since = max(since, self.deleted(self.definition.item.name, item, time) + 1)
         return sum(
-            since <= e.time < time and asked is not None and self.key(by, e.viewer, e.item, e.time + 1) == asked
+            since <= e.time < time and asked is not None and self.key(by, e.viewer, e.item, e.time + 1, e.context) == asked
             for e in self.events
-            if (isinstance(e, ev.Impression) and event == "impression") or (isinstance(e, ev.Action) and e.name == event)
+            if (isinstance(e, ev.Impression) and event == "impression" and (known is None or knows(e, known)))
+            or (isinstance(e, ev.Action) and e.name == event)
         )
 
-    def feature(self, feature: Feature, viewer: str, item: str, time: int) -> float:
+    def feature(self, feature: Feature, viewer: str, item: str, time: int, context: Mapping[str, ev.ContextValue]) -> float:
+        about = viewer, item, time, context
         match feature:
             case Count():
-                return float(self.count(feature.by, feature.event, feature.window, viewer, item, time))
+                return float(self.count(feature.by, feature.event, feature.window, *about))
             case Rate():
-                done = self.count(feature.by, feature.action, feature.window, viewer, item, time)
-                shown = self.count(feature.by, "impression", feature.window, viewer, item, time)
+                done = self.count(feature.by, feature.action, feature.window, *about)
+                shown = self.count(feature.by, "impression", feature.window, *about, known=feature.action)
                 return (done + feature.strength * feature.prior) / (shown + feature.strength)
             case Age():
                 entity = getattr(self.definition, feature.of).name
@@ -167,7 +193,7 @@ class Oracle:
         entries: dict[tuple[int, str], Entry] = {}
         for e in sorted(mine, key=lambda e: (e.time, isinstance(e, ev.Action), tie(e))):
             cut = max(c for c in cuts if c <= e.time)
-            entry = entries.setdefault((cut, e.item), Entry(e.item, e.time, None))
+            entry = entries.setdefault((cut, e.item), Entry(e, e.item, e.time, None))
             if isinstance(e, ev.Impression):
                 entry.request = entry.request if entry.shown else requests[e.id]
                 entry.shown = True

@@ -1,12 +1,13 @@
 """States from lists of events, as tests want them."""
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from fourfold.definition import Recommender
-from fourfold.events.types import Event, batch_of
+from fourfold.events.types import ContextValue, Event, batch_of
+from fourfold.features.details import context_codes
 from fourfold.features.state import State
 from fourfold.features.view import View
 from tests.strategies import MEMBERS, POSTS, TINY
@@ -21,9 +22,19 @@ def state_of(events: Sequence[Event], definition: Recommender = TINY, cuts: Iter
     return state
 
 
-def all_pairs(view: View, times: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[tuple[str, str, int]]]:
-    """Every (member, post, time) of the tiny world: rows of a view, and their names."""
-    asked = [(member, post, time) for member in (*MEMBERS, "stranger") for post in (*POSTS, "nothing") for time in times]
+CONTEXTS: tuple[Mapping[str, ContextValue], ...] = ({}, {"tab": "home"}, {"tab": 1, "device": "phone", "weather": "rain"})
+Asked = tuple[str, str, int, Mapping[str, ContextValue]]
+
+
+def all_pairs(view: View, times: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[Asked]]:
+    """Every (member, post, time) of the tiny world, each with a context in turn: rows of a view, and their names."""
+    every = itertools.product((*MEMBERS, "stranger"), (*POSTS, "nothing"), times)
+    asked = [(*about, context) for about, context in zip(every, itertools.cycle(CONTEXTS), strict=False)]
     members = view.rows("member", [a[0] for a in asked])
     posts = view.rows("post", [a[1] for a in asked])
     return members, posts, np.array([a[2] for a in asked]), asked
+
+
+def codes_of(view: View, asked: Sequence[Asked]) -> np.ndarray:
+    """The contexts as codes of a view."""
+    return np.array([context_codes(TINY, view.names, a[3]) for a in asked])

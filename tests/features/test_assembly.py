@@ -7,7 +7,7 @@ import pytest
 
 from fourfold.definition import History
 from fourfold.events.types import Action, EntityUpsert, Event, Impression
-from fourfold.features.assembly import candidates, context, moments
+from fourfold.features.assembly import NO_ENTRY, UNDATED, candidates, context, moments
 from fourfold.features.encoding import Encoder
 from fourfold.features.inputs import MOMENTS
 from tests.features.samples import state_of
@@ -22,8 +22,12 @@ def shown(n: int, at: int, item: str) -> Impression:
 
 def test_moments_by_hand() -> None:
     assert MOMENTS == ("gap", "hour_sin", "hour_cos")
-    found = moments(np.array([START, START + 6 * HOUR, START + 12 * HOUR]), np.array([-1, START, START + 12 * HOUR]))
-    np.testing.assert_allclose(found, [[0, 0, 1], [np.log1p(6 * 3600), 1, 0], [0, 0, -1]], atol=1e-6)
+    requests = START + HOUR * np.array([0, 6, 12, 12, 6])
+    previous = np.array([NO_ENTRY, START, START + 12 * HOUR, UNDATED, START])
+    dated = np.array([True, True, True, True, False])
+    found = moments(requests, previous, dated)
+    wanted = [[0, 0, 1], [np.log1p(6 * 3600), 1, 0], [0, 0, -1], [np.nan, 0, -1], [np.nan] * 3]
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
 
 
 def test_a_context_by_hand() -> None:
@@ -43,7 +47,7 @@ def test_a_context_by_hand() -> None:
     assert known.history.actions.tolist() == [[0, 0, 0], [0, 1, 0]]
     assert known.history.moments[:, 0].tolist() == pytest.approx([np.log1p(1)] * 2)
     assert np.isnan(known.history.late).all()
-    assert known.last_time == START + 3_000
+    assert known.previous == START + 3_000
     assert len(known.entries) == 4
     made = candidates(view, encoder, known, view.rows("post", ["p0", "p3"]))
     assert made.moments[:, 0].tolist() == pytest.approx([np.log1p(7)] * 2)
@@ -64,7 +68,7 @@ def test_a_stranger_has_an_empty_context() -> None:
     view, encoder = state_of([shown(0, 0, "p0")], SHORT).view(), Encoder(SHORT)
     known = context(view, encoder, -1, START + 10)
     assert len(known.history) == 0
-    assert known.last_time == -1
+    assert known.previous == NO_ENTRY
     assert not known.viewer_ids.any()
     made = candidates(view, encoder, known, np.array([0, -1]))
     assert made.moments[:, 0].tolist() == [0, 0]

@@ -10,7 +10,7 @@ from fourfold.events.types import Event, Impression, batch_of
 from fourfold.features.numbers import numbers
 from fourfold.features.view import UNBORN, View
 from tests.features.oracle import Oracle
-from tests.features.samples import all_pairs, state_of
+from tests.features.samples import all_pairs, codes_of, state_of
 from tests.strategies import START, TINY, logs, times
 
 HOUR = 3_600_000
@@ -19,8 +19,8 @@ moments = st.lists(times(), min_size=1, max_size=3)
 
 
 def values(view: View, moments: list[int]) -> np.ndarray:
-    members, posts, when, _ = all_pairs(view, moments)
-    return numbers(view, TINY.features, members, posts, when)
+    members, posts, when, asked = all_pairs(view, moments)
+    return numbers(view, TINY.features, members, posts, when, codes_of(view, asked))
 
 
 def truth(events: list[Event], moments: list[int]) -> np.ndarray:

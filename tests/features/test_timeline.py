@@ -4,9 +4,10 @@ import numpy as np
 from hypothesis import given
 
 from fourfold.events.types import Action, Event, Impression
+from fourfold.features.details import context_codes
 from fourfold.features.timeline import Timeline, timeline
 from fourfold.features.view import View
-from tests.features.oracle import Oracle
+from tests.features.oracle import Oracle, knows, tie
 from tests.features.samples import state_of
 from tests.strategies import MEMBERS, START, TINY, logs, times
 
@@ -36,6 +37,24 @@ def test_equals_the_naive_truth(events: list[Event], moment: int) -> None:
     for viewer, name in enumerate(MEMBERS):
         wanted = [(e.item, e.time, e.request, e.seen, e.shown, tuple(sorted(e.actions))) for e in oracle.timeline(name, moment)]
         assert sorted(rows(view, found, viewer)) == sorted(wanted)
+
+
+@given(logs(), times())
+def test_the_details_are_those_of_the_first_event(events: list[Event], moment: int) -> None:
+    view, oracle = state_of(events).view(), Oracle(TINY, events)
+    found = timeline(view, view.rows("member", MEMBERS), np.full(len(MEMBERS), moment))
+    for viewer, name in enumerate(MEMBERS):
+        span = slice(int(found.starts[viewer]), int(found.starts[viewer + 1]))
+        entries = sorted(oracle.timeline(name, moment), key=lambda entry: (entry.time, tie(entry.first)))
+        assert [view.ids("post", found.item[span])[n] for n in range(len(entries))] == [entry.item for entry in entries]
+        assert found.details.context[span].tolist() == [
+            context_codes(TINY, view.names, entry.first.context).tolist() for entry in entries
+        ]
+        assert found.details.dated[span].tolist() == [not getattr(entry.first, "undated", False) for entry in entries]
+        assert found.details.unknown[span].tolist() == [
+            [isinstance(entry.first, Impression) and not knows(entry.first, action.name) for action in TINY.actions]
+            for entry in entries
+        ]
 
 
 @given(logs())

@@ -15,6 +15,7 @@ from fourfold.training.retrieval_trainer import RETRIEVAL_CONFIG, RetrievalExamp
 SCHEMA = Schema(
     item=(IdField(name="item", buckets=40), IdField(name="group", buckets=4)),
     viewer=(IdField(name="country", buckets=3),),
+    context=(),
     early=(),
     late=(),
     actions=(),

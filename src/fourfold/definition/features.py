@@ -11,18 +11,19 @@ from pydantic import AfterValidator, Field
 from fourfold.definition.errors import DefinitionError
 from fourfold.definition.part import Duration, Name, part
 
-_KEY_PART = re.compile(r"(viewer|item)(\.[a-z][a-z0-9_]*)?")
+_KEY_PART = re.compile(r"(viewer|item)(\.[a-z][a-z0-9_]*)?|context\.[a-z][a-z0-9_]*")
 
 
 def _key_part(value: str) -> str:
     if not _KEY_PART.fullmatch(value):
-        advice = "viewer, item, or a category attribute of one, such as item.author"
+        advice = "viewer, item, a category attribute of one, such as item.author, or one of the request, such as context.tab"
         raise DefinitionError("", f"{value!r} is nothing to count by", advice)
     return value
 
 
 KeyPart = Annotated[str, AfterValidator(_key_part)]
-"""What a feature is counted by: ``viewer``, ``item``, or a category attribute of one, such as ``item.author``."""
+"""What a feature is counted by: ``viewer``, ``item``, a category attribute of one, such as ``item.author``, or of the
+request, such as ``context.tab``."""
 
 Key = Annotated[tuple[KeyPart, ...], Field(min_length=1, max_length=2)]
 
@@ -78,6 +79,7 @@ class Count:
 class Rate:
     """Actions per impression of the key in the window, smoothed: ``(actions + strength * prior) / (impressions + strength)``.
 
+    Impressions of which the log does not know whether the action followed do not count.
     `prior` and `strength` are constants of the definition and not learned from data, so that no future leaks into them.
     """
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import pydantic
 from pydantic import Field, TypeAdapter
 
-from fourfold.definition.entities import Action, Edge, Entity
+from fourfold.definition.entities import Action, Category, Edge, Entity
 from fourfold.definition.errors import DefinitionError, from_pydantic
 from fourfold.definition.features import Age, AttributeValue, Count, Feature, Rate, check_key
 from fourfold.definition.models import DotProduct, Ranker, TwoTower
@@ -36,6 +36,7 @@ TRAINED_FIELDS = (
     "surface",
     "viewer",
     "item",
+    "context",
     "edges",
     "actions",
     "attribution",
@@ -46,7 +47,7 @@ TRAINED_FIELDS = (
 )
 """The fields that a model's weights depend on. The others (sources, filters, utilities, slate) may change without training."""
 
-STATE_FIELDS = ("surface", "viewer", "item", "edges", "features")
+STATE_FIELDS = ("surface", "viewer", "item", "context", "edges", "features")
 """The fields that decide what is kept of events, beside the names of actions."""
 
 
@@ -84,6 +85,8 @@ class Recommender:
         The place where slates are shown; events carry it.
     viewer, item : Entity
         Who the slate is for and what can be in it. In an edge-building surface they are the same entity.
+    context : tuple of Category
+        What is known of a request beside its viewer, such as the tab that was open. Impressions and requests carry it.
     actions : tuple of Action
         What viewers do; together with their utilities they define what a good slate is.
     edges : tuple of Edge
@@ -108,6 +111,7 @@ class Recommender:
     surface: Name
     viewer: Entity
     item: Entity
+    context: tuple[Category, ...] = ()
     actions: tuple[Action, ...] = ()
     edges: tuple[Edge, ...] = ()
     features: tuple[Feature, ...] = ()
@@ -224,7 +228,7 @@ def _check_entities(definition: Recommender) -> None:
 
 
 def _check_names(definition: Recommender) -> None:
-    for field in ("actions", "edges", "features"):
+    for field in ("context", "actions", "edges", "features"):
         names = [thing.name for thing in getattr(definition, field)]
         for index, name in enumerate(names):
             if name in names[:index]:
@@ -232,6 +236,9 @@ def _check_names(definition: Recommender) -> None:
     for index, action in enumerate(definition.actions):
         if action.name == "impression":
             raise DefinitionError(f"actions[{index}].name", "'impression' is an event of its own", "another name")
+    for index, attribute in enumerate(definition.context):
+        if attribute.many:
+            raise DefinitionError(f"context[{index}].many", f"{attribute.name!r} holds many values", "one value per request")
     milliseconds(definition.attribution)
 
 
@@ -270,7 +277,11 @@ def _check_by(definition: Recommender, field: str, by: tuple[str, ...]) -> None:
     check_key(field, by)
     for key in by:
         side, _, attribute = key.partition(".")
-        if attribute:
+        if side == "context":
+            names = [declared.name for declared in definition.context]
+            if attribute not in names:
+                raise DefinitionError(field, f"no context is named {attribute!r}", _one_of(names))
+        elif attribute:
             entity = definition.viewer if side == "viewer" else definition.item
             _check_attribute(field, entity, attribute, ("category",))
             if entity.many(attribute):

@@ -3,14 +3,15 @@
 Events are numbered by offset, from 0 without gaps, in the order in which the log took them. An offset range is half open.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol, Self
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fourfold.events.types import SCHEMA, EventKind, decode_attributes
+from fourfold.events.types import SCHEMA, EventKind, decode_attributes, decode_details
 
 MAX_TIME = 1 << 52
 MAX_ID = 256
@@ -201,14 +202,24 @@ def _check_required(batch: pa.RecordBatch) -> None:
 
 
 def _check_attributes(batch: pa.RecordBatch) -> None:
-    # A loop, because the JSON of each row must stand alone; upserts are rare beside impressions.
+    # A loop, because the JSON of each row must stand alone; upserts are rare beside impressions, whose details are few.
     upserts = pc.equal(batch["kind"], pa.scalar(EventKind.ENTITY_UPSERT.value, pa.uint8()))
     rows = pc.indices_nonzero(upserts)
     for row, data in zip(rows.to_pylist(), batch["attributes"].take(rows).to_pylist(), strict=True):
-        try:
-            decode_attributes(data)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise InvalidEventError(row, "attributes", f"not the JSON of attributes: {error}") from None
+        _check_json(decode_attributes, data, row, "attributes")
+    shown = pc.less_equal(batch["kind"], pa.scalar(EventKind.ACTION.value, pa.uint8()))
+    detailed = np.flatnonzero(pc.and_(shown, batch["attributes"].is_valid()))
+    details = batch["attributes"].take(pa.array(detailed)).dictionary_encode()
+    first = np.unique(details.indices, return_index=True)[1]
+    for data, row in zip(details.dictionary.to_pylist(), detailed[first].tolist(), strict=True):
+        _check_json(decode_details, data, row, "details")
+
+
+def _check_json(decode: Callable[[bytes], object], data: bytes, row: int, what: str) -> None:
+    try:
+        decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidEventError(row, "attributes", f"not the JSON of {what}: {error}") from None
 
 
 def _refuse(column: str, bad: pa.BooleanArray, problem: str) -> None:

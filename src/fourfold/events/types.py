@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 Id = Annotated[str, Meta(min_length=1, max_length=256)]
 Time = Annotated[int, Meta(ge=0, lt=1 << 52)]
 Value: TypeAlias = str | int | float | bool | list[str] | None
+ContextValue: TypeAlias = str | int | float | bool
 
 
 class EventKind(IntEnum):
@@ -34,17 +35,28 @@ class _Event(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
 
 
 class Impression(_Event, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="impression"):
-    """An item was shown to a viewer. `request` groups the impressions of one slate; `position` counts from 0."""
+    """An item was shown to a viewer.
+
+    `request` groups the impressions of one slate; `position` counts from 0; `context` is what was known of the request, such
+    as ``{"tab": "home"}``. `known` names the actions that a log keeps of this impression, where it does not keep all: of the
+    others nobody knows whether they happened. The time of an `undated` one only says in which order things came.
+    """
 
     viewer: Id
     item: Id
     surface: Id
     request: Id | None = None
     position: Annotated[int, Meta(ge=0, lt=1 << 31)] | None = None
+    context: dict[str, ContextValue] = {}
+    known: list[Id] | None = None
+    undated: bool = False
 
 
 class Action(_Event, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="action"):
-    """A viewer did something with an item, such as ``name="like"``; `value` holds, say, dwell milliseconds."""
+    """A viewer did something with an item, such as ``name="like"``; `value` holds, say, dwell milliseconds.
+
+    `context` is that of the impression: an action is counted under the context that it carries itself.
+    """
 
     viewer: Id
     item: Id
@@ -52,6 +64,7 @@ class Action(_Event, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=
     name: Id
     value: float | None = None
     request: Id | None = None
+    context: dict[str, ContextValue] = {}
 
 
 class EntityUpsert(_Event, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="entity_upsert"):
@@ -114,10 +127,20 @@ entity_*       key of the entity              type of the entity
 edge_*         source              target     kind of the edge
 =============  ==================  =========  ==================
 
-`attributes` holds the attributes of an upsert as JSON.
+`attributes` holds JSON: the attributes of an upsert; of impressions and actions their `Details`, null where there are none.
 """
 
+
+class Details(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What only some impressions and actions carry: `context`, `known` and `undated` as in `Impression`."""
+
+    context: dict[str, ContextValue] = {}
+    known: list[str] | None = None
+    undated: bool = False
+
+
 _encode, _decode_attributes = msgspec.json.Encoder(order="sorted").encode, msgspec.json.Decoder(dict[str, Value]).decode
+_decode_details = msgspec.json.Decoder(Details).decode
 
 
 def batch_of(events: Iterable[Event], arrival: int = 0) -> pa.RecordBatch:
@@ -151,6 +174,16 @@ def encode_attributes(attributes: dict[str, Value]) -> bytes:
     return _encode(attributes)
 
 
+def decode_details(data: bytes | None) -> Details:
+    """What the `attributes` column says of an impression or action."""
+    return Details() if data is None else _decode_details(data)
+
+
+def encode_details(details: Details) -> bytes | None:
+    """The same for the `attributes` column; None where there is nothing to say."""
+    return None if details == Details() else _encode(details)
+
+
 def _as_array(column: Sequence[Any] | pa.Array, type_: pa.DataType) -> pa.Array:
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
@@ -165,9 +198,11 @@ def _row(event: Event, arrival: int) -> dict[str, Any]:
         case Impression():
             row |= {"kind": EventKind.IMPRESSION, "subject": event.viewer, "object": event.item}
             row |= {"surface": event.surface, "request": event.request, "position": event.position}
+            row |= {"attributes": encode_details(_details(event))}
         case Action():
             row |= {"kind": EventKind.ACTION, "subject": event.viewer, "object": event.item, "name": event.name}
             row |= {"surface": event.surface, "request": event.request, "value": event.value}
+            row |= {"attributes": encode_details(Details(context=event.context))}
         case EntityUpsert():
             row |= {"kind": EventKind.ENTITY_UPSERT, "subject": event.key, "name": event.type}
             row |= {"attributes": _encode(event.attributes)}
@@ -180,14 +215,27 @@ def _row(event: Event, arrival: int) -> dict[str, Any]:
     return row
 
 
+def _details(event: Impression) -> Details:
+    return Details(context=event.context, known=event.known, undated=event.undated)
+
+
 def _event(row: dict[str, Any]) -> Event:
     common = {"id": row["id"], "time": row["time"]}
     shown = {"viewer": row["subject"], "item": row["object"], "surface": row["surface"], "request": row["request"]}
     match EventKind(row["kind"]):
         case EventKind.IMPRESSION:
-            return Impression(**common, **shown, position=row["position"])
+            details = decode_details(row["attributes"])
+            return Impression(
+                **common,
+                **shown,
+                position=row["position"],
+                context=details.context,
+                known=details.known,
+                undated=details.undated,
+            )
         case EventKind.ACTION:
-            return Action(**common, **shown, name=row["name"], value=row["value"])
+            context = decode_details(row["attributes"]).context
+            return Action(**common, **shown, name=row["name"], value=row["value"], context=context)
         case EventKind.ENTITY_UPSERT:
             attributes = decode_attributes(row["attributes"])
             return EntityUpsert(**common, type=row["name"], key=row["subject"], attributes=attributes)

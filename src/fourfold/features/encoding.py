@@ -7,11 +7,14 @@ training still has an id.
 import re
 import threading
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
 from fourfold.definition import Category, Entity, Recommender, Text
+from fourfold.definition.entities import Attribute
+from fourfold.events.types import ContextValue
+from fourfold.features.details import context_space
 from fourfold.features.inputs import IdField, Ids, Schema
 from fourfold.features.names import Names
 from fourfold.features.numbers import early_features, late_features
@@ -28,8 +31,9 @@ def schema_of(definition: Recommender) -> Schema:
     """The model inputs of a definition."""
     own_id = IdField(name="id", buckets=definition.item.buckets)
     return Schema(
-        item=(own_id, *_fields(definition.item)),
-        viewer=tuple(_fields(definition.viewer)),
+        item=(own_id, *_fields(definition.item.attributes)),
+        viewer=tuple(_fields(definition.viewer.attributes)),
+        context=tuple(_fields(definition.context)),
         early=tuple(feature.name for feature in early_features(definition)),
         late=tuple(feature.name for feature in late_features(definition)),
         actions=tuple(action.name for action in definition.actions),
@@ -51,6 +55,7 @@ class Encoder:
             for attribute in entity.attributes
             if isinstance(attribute, Category | Text)
         }
+        self._context = {part.name: _encoder(part) for part in definition.context}
 
     def items(self, view: View, rows: Int, times: Int) -> Ids:
         """Id columns of items as of `times`: shape (N, W); an unknown item is 1 in its id column and 0 elsewhere."""
@@ -61,6 +66,21 @@ class Encoder:
     def viewers(self, view: View, rows: Int, times: Int) -> Ids:
         """Id columns of viewers as of `times`: shape (N, columns)."""
         return self._attributes(view, self.definition.viewer, rows, times)
+
+    def context(self, view: View, codes: Int) -> Ids:
+        """Id columns of requests' contexts, shape (N, X) like their codes."""
+        parts = [np.zeros((len(codes), 0), np.int32)]
+        for column, (name, encode) in enumerate(self._context.items()):
+            parts.append(encode.of(view.names[context_space(name)], codes[:, column]))
+        return np.concatenate(parts, axis=1)
+
+    def request_context(self, given: Mapping[str, ContextValue]) -> Ids:
+        """Id columns of one request's context, shape (X,); 0 for what is not given."""
+        ids = [
+            _bucket(part.name, str(given[part.name]), part.buckets) if part.name in given else 0
+            for part in self.definition.context
+        ]
+        return np.array(ids, np.int32)
 
     def _attributes(self, view: View, entity: Entity, rows: Int, times: Int) -> Ids:
         parts = [np.zeros((len(rows), 0), np.int32)]
@@ -98,8 +118,8 @@ class _Codes:
             return self._ids
 
 
-def _fields(entity: Entity) -> Iterable[IdField]:
-    for attribute in entity.attributes:
+def _fields(attributes: Iterable[Attribute]) -> Iterable[IdField]:
+    for attribute in attributes:
         if isinstance(attribute, Text):
             yield IdField(name=attribute.name, buckets=attribute.buckets, width=attribute.words)
         elif isinstance(attribute, Category):

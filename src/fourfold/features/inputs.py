@@ -1,7 +1,7 @@
 """What models read: the schema of their inputs and the arrays of one history, of candidates, and of packed training rows.
 
-Shape letters: N rows, T history entries, C candidates, S sequences, W id columns, E early numbers, L late numbers,
-M moments, A actions.
+Shape letters: N rows, T history entries, C candidates, S sequences, W id columns, X context columns, E early numbers,
+L late numbers, M moments, A actions.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,10 @@ Counts = NDArray[np.int64]
 R = TypeVar("R", bound="Rows")
 
 MOMENTS = ("gap", "hour_sin", "hour_cos")
-"""Times of a row: log1p of seconds since the viewer's previous entry (0 where none), and the hour of the day (UTC)."""
+"""Times of a row: log1p of seconds since the viewer's previous entry (0 where none), and the hour of the day (UTC).
+
+NaN where a time gives the order only.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +38,7 @@ class Schema:
 
     item: tuple[IdField, ...]
     viewer: tuple[IdField, ...]
+    context: tuple[IdField, ...]
     early: tuple[str, ...]
     late: tuple[str, ...]
     actions: tuple[str, ...]
@@ -47,6 +51,7 @@ class Rows:
     """What is known of N items as of the requests that showed, or may show, them. Missing numbers are NaN."""
 
     items: Ids  # (N, W)
+    context: Ids  # (N, X)
     early: Floats  # (N, E), untransformed
     late: Floats  # (N, L), untransformed
     moments: Floats  # (N, M)

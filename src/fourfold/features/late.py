@@ -17,13 +17,13 @@ Changes = Mapping[str, Sequence[tuple[Int, Int]]]
 def late_rows(view: View, table: str, changed: Changes) -> dict[str, Column]:
     """The impressions or actions of a view whose viewer or item was changed at or before their time.
 
-    Returns arrays ``viewer``, ``item``, ``time`` and ``tie``, and of actions ``name``.
+    Returns arrays ``viewer``, ``item``, ``time``, ``tie`` and ``details``, and of actions ``name``.
     """
     sides = {"viewer": view.definition.viewer.name, "item": view.definition.item.name}
     since = {side: _earliest(view, entity, changed.get(entity, ())) for side, entity in sides.items()}
     first = min(times.min(initial=NEVER) for times in since.values())
     parts = [_late(run, since) for run in view.table(table).runs if run.newest >= first]
-    names = ("viewer", "item", "time", "tie", "name") if table == "action" else ("viewer", "item", "time", "tie")
+    names = ("viewer", "item", "time", "tie", "details", *(("name",) if table == "action" else ()))
     return {name: np.concatenate([part[name] for part in parts]) if parts else np.zeros(0, np.int64) for name in names}
 
 

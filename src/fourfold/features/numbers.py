@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fourfold.definition import Age, AttributeValue, Count, Feature, Rate, Recommender
 from fourfold.definition.part import milliseconds
-from fourfold.features.state import CounterKey, counter_table
+from fourfold.features.state import UNKNOWN_OUTCOME, CounterKey, counter_table
 from fourfold.features.table import Float, Int
 from fourfold.features.view import UNBORN, View
 
@@ -27,7 +27,9 @@ def late_features(definition: Recommender) -> tuple[Feature, ...]:
     return tuple(feature for feature in definition.features if feature.late)
 
 
-def numbers(view: View, features: Sequence[Feature], viewers: Int, items: Int, times: Int) -> NDArray[np.float32]:
+def numbers(
+    view: View, features: Sequence[Feature], viewers: Int, items: Int, times: Int, context: Int | None = None
+) -> NDArray[np.float32]:
     """Values of features for N rows: shape (N, features), NaN where there is none.
 
     Parameters
@@ -40,8 +42,10 @@ def numbers(view: View, features: Sequence[Feature], viewers: Int, items: Int, t
         Rows; -1 for an unknown entity.
     times : int64 array, shape (N,)
         As of when, in milliseconds: events at that time or later do not count.
+    context : int64 array, shape (N, X), optional
+        Codes of the requests' contexts, -1 where there is none.
     """
-    asked = _Asked(view, viewers, items, times)
+    asked = _Asked(view, viewers, items, times, context)
     values = np.empty((len(times), len(features)), np.float32)
     for column, feature in enumerate(features):
         values[:, column] = asked.value(feature)
@@ -51,8 +55,8 @@ def numbers(view: View, features: Sequence[Feature], viewers: Int, items: Int, t
 class _Asked:
     """One set of rows, with the counts that several features share computed once."""
 
-    def __init__(self, view: View, viewers: Int, items: Int, times: Int) -> None:
-        self.view, self.viewers, self.items, self.times = view, viewers, items, times
+    def __init__(self, view: View, viewers: Int, items: Int, times: Int, context: Int | None) -> None:
+        self.view, self.viewers, self.items, self.times, self.context = view, viewers, items, times, context
         self._keys: dict[tuple[str, ...], tuple[Int, Int]] = {}
         self._counts: dict[tuple[CounterKey, str | None], Int] = {}
 
@@ -63,6 +67,7 @@ class _Asked:
             case Rate():
                 done = self._count((feature.by, feature.action), feature.window)
                 shown = self._count((feature.by, "impression"), feature.window)
+                shown = shown - self._count((feature.by, UNKNOWN_OUTCOME + feature.action), feature.window)
                 rate: Float = (done + feature.strength * feature.prior) / (shown + feature.strength)
                 return rate
             case Age():
@@ -84,6 +89,8 @@ class _Asked:
 
     def _count(self, spec: CounterKey, window: str | None) -> Int:
         if (spec, window) not in self._counts:
+            if not len(self.view.table(counter_table(spec))):
+                return np.zeros(len(self.times), np.int64)
             keys, alive_since = self._key(spec[0])
             since = alive_since if window is None else np.maximum(alive_since, self.times - milliseconds(window))
             self._counts[spec, window] = self.view.table(counter_table(spec)).count(keys, since, self.times)
@@ -91,6 +98,6 @@ class _Asked:
 
     def _key(self, by: tuple[str, ...]) -> tuple[Int, Int]:
         if by not in self._keys:
-            keys = self.view.keys(by, self.viewers, self.items, self.times)
+            keys = self.view.keys(by, self.viewers, self.items, self.times, self.context)
             self._keys[by] = keys, self.view.since(by, self.viewers, self.items, self.times)
         return self._keys[by]

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from fourfold.definition import Category, Count, Entity, Moment, Number, Rate, Recommender, Text
 from fourfold.definition.entities import Attribute
 from fourfold.events.types import EventKind, Value, decode_attributes
+from fourfold.features.details import SPACE, DetailsTable, add_details, context_space
 from fourfold.features.late import Changes, late_rows
 from fourfold.features.names import Names, hash64
 from fourfold.features.table import Column, Float, Int, Table
@@ -26,6 +27,9 @@ LARGEST = 1e30
 """The largest number that an attribute may hold: models read 32-bit floats."""
 
 CounterKey = tuple[tuple[str, ...], str]
+
+UNKNOWN_OUTCOME = "unknown:"
+"""Before the name of an action: the impressions of which the log does not know whether the action followed."""
 
 
 class State:
@@ -40,8 +44,8 @@ class State:
     ``mention/ENTITY``              entity row, first event that names it
     ``attribute/ENTITY/NAME``       entity row; value
     ``edge/KIND/out``, ``.../in``   row at this end; other, added
-    ``impression``                  viewer; item, request
-    ``action``                      viewer; item, name
+    ``impression``                  viewer; item, request, details
+    ``action``                      viewer; item, name, details
     ``recent``                      0; item, viewer, name: actions by time
     ``count/EVENT/KEY``             feature key
     ==============================  ==================================================
@@ -52,6 +56,7 @@ class State:
         self.ignored: Counter[str] = Counter()
         self._tables: dict[str, Table] = {}
         self._names: dict[str, Names] = {name: Names() for name in _name_spaces(definition)}
+        self._details = DetailsTable(definition, self._names)
         self._lock = threading.Lock()
         self._counters = counters(definition)
         self._publish(0)
@@ -88,6 +93,7 @@ class State:
         with self._lock:
             self._tables = dict(tables)
             self._names |= {space: Names(texts) for space, texts in names.items()}
+            self._details = DetailsTable(self.definition, self._names)
             self.ignored = Counter(ignored)
             self._publish(offset)
 
@@ -95,7 +101,7 @@ class State:
         """Let readers see the tables as they are now."""
         sizes = {name: len(names) for name, names in self._names.items()}
         tables = MappingProxyType(dict(self._tables))
-        self._view = View(self.definition, tables, self._names, offset, sizes, dict(self.ignored))
+        self._view = View(self.definition, tables, self._names, self._details, offset, sizes, dict(self.ignored))
 
     def _take(self, fresh: pa.RecordBatch) -> None:
         ties = hash64(fresh["id"].to_pylist())
@@ -207,40 +213,53 @@ class State:
         shown = _mask(events, EventKind.IMPRESSION)
         requests = _request_hashes(events["request"])
         names = self._names["action"].add_column(events["name"])
+        details = add_details(self.definition, self._names, events["attributes"])
         columns = {"item": items, "tie": tie}
-        self._add("impression", viewers[shown], times[shown], _at({**columns, "request": requests}, shown))
-        self._add("action", viewers[~shown], times[~shown], _at({**columns, "name": names}, ~shown))
+        both = {**columns, "details": details.astype(np.int32)}
+        self._add("impression", viewers[shown], times[shown], _at({**both, "request": requests}, shown))
+        self._add("action", viewers[~shown], times[~shown], _at({**both, "name": names}, ~shown))
         recent = {**columns, "viewer": viewers, "name": names}
         self._add("recent", np.zeros(int((~shown).sum()), np.int64), times[~shown], _at(recent, ~shown))
+        rows = {"viewer": viewers, "item": items, "time": times, "tie": tie, "name": names, "details": details}
+        taken = {"impression": _at(rows, shown), "action": _at(rows, ~shown)}
         for spec in self._counters:
-            chosen = shown if spec[1] == "impression" else ~shown & (names == self._names["action"].find(spec[1]))
-            self._count(spec, viewers[chosen], items[chosen], times[chosen], tie[chosen])
+            self._count(spec, self._counted(spec, taken))
 
-    def _count(self, spec: CounterKey, viewers: Int, items: Int, times: Int, ties: Column) -> None:
-        keys = self._peek().keys(spec[0], viewers, items, times + 1)
+    def _count(self, spec: CounterKey, rows: dict[str, Column]) -> None:
+        keys = self._keys(self._peek(), spec, rows)
         known = keys >= 0
-        self._add(counter_table(spec), keys[known], times[known], {"tie": ties[known]})
+        self._add(counter_table(spec), keys[known], rows["time"][known], {"tie": rows["tie"][known]})
+
+    def _keys(self, view: View, spec: CounterKey, rows: dict[str, Column]) -> Int:
+        """What events are counted under; an upsert at the time of an event counts for it."""
+        context = self._details.of(rows["details"]).context
+        return view.keys(spec[0], rows["viewer"], rows["item"], rows["time"] + 1, context)
 
     def _rekey(self, changed: Changes) -> None:
         """Move what is counted under an attribute that a late upsert or delete changed for events taken before."""
         before, now = self._view, self._peek()
         late = {name: late_rows(before, name, changed) for name in ("impression", "action")}
         for spec in self._counters:
-            rows = self._counted(spec, late["impression" if spec[1] == "impression" else "action"])
-            asked = rows["viewer"], rows["item"], rows["time"] + 1
-            moved = before.keys(spec[0], *asked) != now.keys(spec[0], *asked)
+            rows = self._counted(spec, late)
+            moved = self._keys(before, spec, rows) != self._keys(now, spec, rows)
             if moved.any():
                 self._recount(spec, _at(rows, moved))
 
     def _recount(self, spec: CounterKey, rows: dict[str, Column]) -> None:
         name = counter_table(spec)
         self._tables[name] = self._table(name).without(rows["tie"], since=int(rows["time"].min()))
-        self._count(spec, rows["viewer"], rows["item"], rows["time"], rows["tie"])
+        self._count(spec, rows)
 
-    def _counted(self, spec: CounterKey, rows: dict[str, Column]) -> dict[str, Column]:
-        if spec[1] == "impression":
-            return rows
-        return _at(rows, rows["name"] == self._names["action"].find(spec[1]))
+    def _counted(self, spec: CounterKey, rows: Mapping[str, dict[str, Column]]) -> dict[str, Column]:
+        """The impressions or actions that a counter counts."""
+        event = spec[1]
+        if event == "impression":
+            return rows["impression"]
+        if event.startswith(UNKNOWN_OUTCOME):
+            action = [action.name for action in self.definition.actions].index(event.removeprefix(UNKNOWN_OUTCOME))
+            shown = rows["impression"]
+            return _at(shown, self._details.of(shown["details"]).unknown[:, action])
+        return _at(rows["action"], rows["action"]["name"] == self._names["action"].find(event))
 
     def _named(self, entity: str, column: pa.Array, times: Int, ties: Column) -> Int:
         """Rows of a column of ids; the first event that names one is remembered as its mention."""
@@ -253,7 +272,7 @@ class State:
         return rows
 
     def _peek(self) -> View:
-        return View(self.definition, self._tables, self._names)
+        return View(self.definition, self._tables, self._names, self._details)
 
     def _table(self, name: str) -> Table:
         return self._tables.get(name, Table())
@@ -271,6 +290,7 @@ def counters(definition: Recommender) -> tuple[CounterKey, ...]:
             found[feature.by, feature.event] = None
         elif isinstance(feature, Rate):
             found[feature.by, "impression"] = found[feature.by, feature.action] = None
+            found[feature.by, UNKNOWN_OUTCOME + feature.action] = None
     return tuple(found)
 
 
@@ -300,7 +320,7 @@ def _name_spaces(definition: Recommender) -> list[str]:
         for attribute in entity.attributes
         if attribute.kind in ("category", "text")
     ]
-    return [*entities, *values, "action"]
+    return [*entities, *values, *(context_space(part.name) for part in definition.context), SPACE, "action"]
 
 
 def _one_of(column: pa.Array, names: list[str]) -> pa.Array:

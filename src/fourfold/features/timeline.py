@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fourfold.features.details import Known
 from fourfold.features.table import Column, Int
 from fourfold.features.view import NEVER, View
 
@@ -21,7 +22,7 @@ class Timeline:
 
     `viewer` indexes the rows that were asked for. `request` is the time as of which an entry was, or could have been, chosen:
     the start of the request of its first impression, or else its first action. `seen` counts the viewer's entries before that
-    time. `shown` tells impressions from entries made of actions alone.
+    time. `shown` tells impressions from entries made of actions alone. `details` are those of an entry's first event.
     """
 
     viewer: Int  # (N,)
@@ -31,6 +32,7 @@ class Timeline:
     seen: Int  # (N,)
     shown: NDArray[np.bool_]  # (N,)
     actions: NDArray[np.float32]  # (N, A)
+    details: Known  # (N,)
     starts: Int  # (V + 1,) entries of viewer v are starts[v] .. starts[v + 1]
 
     def __len__(self) -> int:
@@ -60,6 +62,7 @@ def _events(shown: dict[str, Column], acted: dict[str, Column]) -> dict[str, Col
         "tie": np.concatenate([shown.get("tie", empty), acted.get("tie", empty)]).astype(np.uint64),
         "group": np.concatenate([shown.get("request", empty), np.zeros(more)]).astype(np.uint64),
         "name": np.concatenate([np.full(size, -1), acted.get("name", empty)]).astype(np.int64),
+        "details": np.concatenate([shown.get("details", empty), acted.get("details", empty)]),
     }
     order = np.lexsort((events["tie"], events["name"] >= 0, events["time"], events["viewer"]))
     return {name: column[order] for name, column in events.items()}
@@ -118,7 +121,8 @@ def _entries(view: View, events: dict[str, Column], cut: Int, viewers: int) -> T
     shown = np.zeros(count, bool)
     shown[entry[~done]] = True
     by_time = np.lexsort((events["tie"][first], events["time"][first], events["viewer"][first]))
-    return _ordered(first[by_time], request[by_time], shown[by_time], actions[by_time], events, cut, viewers)
+    details = view.details.of(events["details"][first[by_time]])
+    return _ordered(first[by_time], request[by_time], shown[by_time], actions[by_time], details, events, cut, viewers)
 
 
 def _first_request(request: Int, acted: NDArray[np.bool_], entry: Int, count: int) -> Int:
@@ -134,7 +138,14 @@ def _first_request(request: Int, acted: NDArray[np.bool_], entry: Int, count: in
 
 
 def _ordered(
-    first: Int, request: Int, shown: Column, actions: Column, events: dict[str, Column], cut: Int, viewers: int
+    first: Int,
+    request: Int,
+    shown: Column,
+    actions: Column,
+    details: Known,
+    events: dict[str, Column],
+    cut: Int,
+    viewers: int,
 ) -> Timeline:
     viewer, time = events["viewer"][first], events["time"][first]
     starts = np.searchsorted(viewer, np.arange(viewers + 1))
@@ -142,7 +153,7 @@ def _ordered(
     opened = cuts[1][cut[first] - 1] if len(first) else time
     request = np.where(request == NEVER, opened, request)
     seen = _rank(viewer, time, viewer, request, side="left") - starts[viewer] if len(first) else request
-    return Timeline(viewer, events["item"][first], time, request, seen, shown, actions, starts)
+    return Timeline(viewer, events["item"][first], time, request, seen, shown, actions, details, starts)
 
 
 def _action_columns(view: View) -> Int:

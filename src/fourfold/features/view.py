@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fourfold.definition import Entity, Recommender
+from fourfold.features.details import DetailsTable
 from fourfold.features.names import UNKNOWN, Names
 from fourfold.features.table import Column, Int, Table
 
@@ -39,6 +40,7 @@ class View:
     definition: Recommender
     tables: Mapping[str, Table]
     names: Mapping[str, Names]
+    details: DetailsTable
     offset: int = 0
     sizes: Mapping[str, int] = field(default_factory=dict)
     ignored: Mapping[str, int] = field(default_factory=dict)  # events and values that the definition does not declare
@@ -98,12 +100,13 @@ class View:
         code = int(self.codes(entity, name, np.array([row]), np.array([time]))[0])
         return None if code < 0 else self.names[f"value/{entity}/{name}"][code].replace(SEPARATOR, ", ")
 
-    def keys(self, by: tuple[str, ...], viewers: Int, items: Int, times: Int) -> Int:
+    def keys(self, by: tuple[str, ...], viewers: Int, items: Int, times: Int, context: Int | None = None) -> Int:
         """What features are counted by, as one number per row; -1 where a part is missing.
 
+        `context` holds the codes of the requests' contexts, shape (N, X); without it, nothing is known of them.
         Attributes are taken as of `times`; for an event, pass its time + 1, so that an upsert at the same time counts.
         """
-        parts = [self._key_part(part, viewers, items, times) for part in by]
+        parts = [self._key_part(part, viewers, items, times, context) for part in by]
         if len(parts) == 1:
             return parts[0]
         first, second = parts
@@ -153,8 +156,12 @@ class View:
     def _entity(self, name: str) -> Entity:
         return next(entity for entity in self.definition.entities if entity.name == name)
 
-    def _key_part(self, part: str, viewers: Int, items: Int, times: Int) -> Int:
+    def _key_part(self, part: str, viewers: Int, items: Int, times: Int, context: Int | None) -> Int:
         side, _, attribute = part.partition(".")
+        if side == "context":
+            if context is None:
+                return np.full(len(times), UNKNOWN)
+            return context[:, [declared.name for declared in self.definition.context].index(attribute)]
         rows = viewers if side == "viewer" else items
         if not attribute:
             return rows

@@ -110,9 +110,9 @@ def _truth(view: View, since: int, members: int, seed: int) -> _Truth:
     viewers = view.all_rows(definition.viewer.name)
     end = view.newest_time + 1
     entries = timeline(view, viewers, np.full(len(viewers), end))
-    good = positive(view, np.maximum(labels(view, entries, end), entries.actions))
+    good = positive(view, np.fmax(labels(view, entries, end), entries.actions))
     known = view.alive(definition.item.name, entries.item, np.full(len(entries), since))
-    chosen = np.flatnonzero(good & (entries.request >= since) & known)
+    chosen = np.flatnonzero(good & (entries.request >= since) & known & entries.details.dated)
     pairs = np.unique(np.stack([entries.viewer[chosen], entries.item[chosen]], axis=1), axis=0)
     before = entries.time < since
     old = np.unique(np.stack([entries.viewer[before], entries.item[before]], axis=1), axis=0)

@@ -16,6 +16,9 @@ from fourfold.features.inputs import MOMENTS, History, IdField, Rows, Schema, id
 from fourfold.models.embeddings import IdEmbeddings
 from fourfold.models.normalizer import Normalizer
 
+CONTEXT_WIDTH = 16
+"""Length of the vector of a request's context: a few categories of few values each."""
+
 
 @dataclass(frozen=True)
 class RowTensors:
@@ -38,7 +41,8 @@ class RowEncoder(nn.Module):
         self.items = IdEmbeddings(schema.item, width, id_dropout)
         self.early, self.late = Normalizer(len(schema.early)), Normalizer(len(schema.late))
         self.moments = Normalizer(len(MOMENTS))
-        self.early_width = 2 * (len(schema.early) + len(MOMENTS))
+        self.context = IdEmbeddings(schema.context, CONTEXT_WIDTH) if schema.context else None
+        self.early_width = 2 * (len(schema.early) + len(MOMENTS)) + (CONTEXT_WIDTH if schema.context else 0)
         self.late_width = 2 * len(schema.late)
 
     @property
@@ -57,9 +61,12 @@ class RowEncoder(nn.Module):
         check_rows(rows, self.schema)
         like = self.early.knots_FK
         early_NF, moments_NF = (float_tensor(values, like) for values in (rows.early, rows.moments))
+        early = [self.early(early_NF), self.moments(moments_NF)]
+        if self.context is not None:
+            early.append(self.context(id_tensor(rows.context, like)).to(like.dtype))
         return RowTensors(
             item_ND=self.items(id_tensor(rows.items, like)).to(like.dtype),
-            early_NF=torch.cat([self.early(early_NF), self.moments(moments_NF)], dim=1),
+            early_NF=torch.cat(early, dim=1),
             late_NF=self.late(float_tensor(rows.late, like)),
         )
 
@@ -78,6 +85,7 @@ def check_rows(rows: Rows, schema: Schema) -> None:
     """Raise `ValueError` unless the columns of `rows` are those of `schema`."""
     expected = {
         "items": _width(schema.item),
+        "context": _width(schema.context),
         "early": len(schema.early),
         "late": len(schema.late),
         "moments": len(MOMENTS),

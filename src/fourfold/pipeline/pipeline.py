@@ -105,7 +105,7 @@ class _Run:
         self.size = request.size or self.definition.selector.size
         self.asked = self._asked(self.view)
         with self.tracer.stage("context", 0) as given:
-            self.known = context(self.view, self.encoder, self._viewer(), self.time)
+            self.known = context(self.view, self.encoder, self._viewer(), self.time, self.request.context)
             self.retriever = self._model(lambda: self.models.retriever(self.view, self.encoder, self.time), "retrieval model")
             self.neighbours = self._model(lambda: self.models.neighbours(self.view), "item-to-item table")
             given.append(len(self.known.history))
@@ -265,7 +265,7 @@ class _Run:
         return best_first(self.view, pool.items, scores)
 
     def _answer(self, ranked: _Ranked) -> Slate:
-        newest, last = self.view.newest_time, self.known.last_time
+        newest, last = self.view.newest_time, max(self.known.entries.time[-1:].tolist(), default=-1)
         return Slate(
             request=self.request.request or self._request_id(),
             surface=self.definition.surface,

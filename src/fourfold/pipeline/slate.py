@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
-from fourfold.events.types import Id, Time
+from fourfold.events.types import ContextValue, Id, Time
 
 MAX_SIZE = 1_000
 MAX_EXCLUDED = 10_000
@@ -25,6 +25,8 @@ class Request(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Items that must not appear.
     budget_ms : int, optional
         What the request may take; the deployment says it otherwise.
+    context : dict
+        What is known of the request beside its viewer, as the definition declares it.
     request : str, optional
         An id to find the slate by in logs and impressions; made from viewer and time otherwise.
     """
@@ -34,6 +36,7 @@ class Request(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     time: Time | None = None
     exclude: Annotated[list[Id], Meta(max_length=MAX_EXCLUDED)] = field(default_factory=list)
     budget_ms: Annotated[int, Meta(ge=1, le=60_000)] | None = None
+    context: dict[str, ContextValue] = field(default_factory=dict)
     request: Id | None = None
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fourfold.definition.part import milliseconds
-from fourfold.features.assembly import previous_times, rows
+from fourfold.features.assembly import Asked, previous_times, rows
 from fourfold.features.encoding import Encoder
 from fourfold.features.inputs import Floats, Rows, Sequences
 from fourfold.features.positives import positive, recent_positive
@@ -40,23 +40,25 @@ class Examples:
         return int((self.sequences.weight > 0).sum())
 
 
-def examples(view: View, encoder: Encoder, since: int, before: int) -> Examples:
+def examples(view: View, encoder: Encoder, since: int, before: int, *, undated: bool = False) -> Examples:
     """Impressions whose request time is in ``[since, before)``, as of that time; earlier ones are history only.
 
-    Labels, too, end at `before`: what is known when training at that time.
+    Labels, too, end at `before`: what is known when training at that time. Undated impressions are examples only if asked for:
+    a model may learn from them, but not be judged on them.
     """
     viewers = view.all_rows(view.definition.viewer.name)
     entries = timeline(view, viewers, np.full(len(viewers), before))
-    base = entries.starts[entries.viewer]
-    previous = previous_times(entries, base)
-    common = rows(view, encoder, entries.viewer, entries.item, entries.request, previous)
-    judged = entries.shown & (entries.request >= since)
+    details = entries.details
+    asked = Asked(entries.viewer, entries.item, entries.request, previous_times(entries), details.context, details.dated)
+    common = rows(view, encoder, asked)
+    judged = entries.shown & (entries.request >= since) & (details.dated | undated)
     return _windowed(view, encoder, entries, common, labels(view, entries, before), judged)
 
 
 def labels(view: View, entries: Timeline, before: int) -> Floats:
-    """Which actions followed each entry within the attribution window and before `before`: shape (N, A), 0 or 1.
+    """Which actions followed each entry within the attribution window and before `before`: shape (N, A), 0, 1 or NaN.
 
+    NaN is where the log does not know; an action that it holds all the same did happen.
     `entries` are the timelines of all viewers as of `before`. An action belongs to the last impression of its item at or
     before it, and so to that impression's entry.
     """
@@ -65,7 +67,7 @@ def labels(view: View, entries: Timeline, before: int) -> Floats:
     times = np.full(len(viewers), before)
     since = view.deleted(definition.viewer.name, viewers, times) + 1
     shown, acted = (view.table(name).slice(viewers, since, times) for name in ("impression", "action"))
-    out = np.zeros((len(entries), len(definition.actions)), np.float32)
+    out = np.where(entries.details.unknown, np.nan, np.float32(0)).astype(np.float32)
     if not len(shown["query"]) or not len(acted["query"]):
         return out
     impression = _last(_events(shown), _events(acted))
@@ -85,7 +87,7 @@ def retrieval_examples(view: View, encoder: Encoder, since: int, before: int, re
     """
     viewers = view.all_rows(view.definition.viewer.name)
     entries = timeline(view, viewers, np.full(len(viewers), before))
-    good = positive(view, np.maximum(labels(view, entries, before), entries.actions))
+    good = positive(view, np.fmax(labels(view, entries, before), entries.actions))
     chosen = np.flatnonzero(good & (entries.request >= since))
     first, codes = _versions(view, entries)
     target, liked = codes[chosen], recent_positive(view, entries, chosen, recent, codes)

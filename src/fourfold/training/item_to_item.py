@@ -36,7 +36,7 @@ def item_to_item(view: View, before: int, keep: int = NEIGHBOURS, shrink: float 
     """
     viewers = view.all_rows(view.definition.viewer.name)
     entries = timeline(view, viewers, np.full(len(viewers), before))
-    good = positive(view, np.maximum(labels(view, entries, before), entries.actions))
+    good = positive(view, np.fmax(labels(view, entries, before), entries.actions))
     rows, columns = np.unique(entries.item[good], return_inverse=True)
     shape = (len(viewers), len(rows))
     matrix = scipy.sparse.csr_array((np.ones(int(good.sum()), np.float32), (entries.viewer[good], columns)), shape=shape)
