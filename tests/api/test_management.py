@@ -10,7 +10,7 @@ from fourfold.api.app import create_app
 from fourfold.definition import Action, Recommender
 from fourfold.features.consumer import StateConsumer
 from fourfold.modes.home import Home
-from fourfold.training.registry import Manifest, TrainingData
+from fourfold.training.manifest import Manifest, TrainingData
 from tests.api.client import Client, client_of
 from tests.api.samples import FEED, PYMK, entity, impression, make_home, now, post, service, world
 

@@ -16,7 +16,8 @@ from fourfold.definition import DCNv2, DefinitionError
 from fourfold.modes.home import Home, HomeError
 from fourfold.stores.consumer import ConsumerStore
 from fourfold.surfaces import feed
-from fourfold.training.registry import DefinitionMismatch, Manifest, TrainingData
+from fourfold.training.manifest import Manifest, TrainingData
+from fourfold.training.registry import DefinitionMismatch
 from tests.api.samples import FEED, PYMK, action, edge, impression, logged, make_home, post, service, slate, world
 from tests.api.servers import Server
 

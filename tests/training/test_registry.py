@@ -12,14 +12,12 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from fourfold.definition import Action, Count, Entity, History, Recommender, Slate
+from fourfold.training.manifest import Artefact, Manifest, TrainingData
 from fourfold.training.registry import (
-    Artefact,
     CorruptModelError,
     DefinitionMismatch,
-    Manifest,
     Registry,
     RegistryError,
-    TrainingData,
     UnknownVersionError,
     check,
 )
@@ -131,6 +129,7 @@ def test_folders_and_links_are_not_published(registry: Registry, tmp_path: Path)
         ({"trained_hash": "0"}, "trained_hash"),
         ({"version": "v7"}, "version is 'v7'"),
         ({"metrics": {"auc": float("nan")}}, r"metrics\['auc'\] is nan; write None"),
+        ({"intervals": {"auc": (0.1, float("inf"))}}, r"intervals\['auc'\] is inf; write None"),
         ({"definition": {}}, "definition is not valid.*to_dict"),
     ],
 )

@@ -2,7 +2,7 @@
 
 Shape suffixes: N rows, C candidates, A actions.
 """
-# ruff: noqa: N815  # shape suffixes are upper case
+# ruff: noqa: N803, N806, N815  # shape suffixes are upper case
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass

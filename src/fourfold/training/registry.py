@@ -12,13 +12,12 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
 
 import msgspec
-from msgspec import Struct
 
 from fourfold.definition import DefinitionError, Recommender, difference
 from fourfold.durable.files import publish, remove_folder, scratch_folder, write_file
+from fourfold.training.manifest import Artefact, Manifest
 
 MANIFEST = "manifest.json"
 PROMOTIONS = "promotions.json"
@@ -42,44 +41,6 @@ class CorruptModelError(RegistryError):
 
 class DefinitionMismatch(RegistryError):  # noqa: N818  # it is read as what is wrong, like a status
     """A model was trained for a definition that differs in what its weights depend on."""
-
-
-class Artefact(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One file of a version: SHA-256 in hexadecimal and size in bytes."""
-
-    sha256: str
-    size: int
-
-
-class TrainingData(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a model has seen: `events` events with times from `first` to `last` (ms), from the log below `offset`."""
-
-    events: int
-    first: int
-    last: int
-    offset: int
-
-
-class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one version is and where it came from. `publish` fills in `version` and `files`.
-
-    `kind` names the model, such as ``"feed_sr"``; `created` is in milliseconds; `code` is the version of Fourfold that
-    trained it; a metric that is undefined is None.
-    """
-
-    surface: str
-    kind: str
-    created: int
-    definition_hash: str
-    trained_hash: str
-    definition: dict[str, Any]
-    data: TrainingData
-    seed: int
-    code: str
-    metrics: dict[str, float | None] = {}
-    version: str = ""
-    files: dict[str, Artefact] = {}
-    format: Literal[1] = 1
 
 
 class Registry:
@@ -292,9 +253,11 @@ def _check_manifest(manifest: Manifest) -> None:
     ):
         if getattr(manifest, field) != expected:
             raise RegistryError(f"manifest.{field} is {getattr(manifest, field)!r}; write {expected!r}")
-    for name, value in manifest.metrics.items():
+    figures = [(f"metrics[{name!r}]", value) for name, value in manifest.metrics.items()]
+    figures += [(f"intervals[{name!r}]", end) for name, ends in manifest.intervals.items() for end in ends or ()]
+    for name, value in figures:
         if value is not None and not math.isfinite(value):
-            raise RegistryError(f"manifest.metrics[{name!r}] is {value}; write None where a metric is undefined")
+            raise RegistryError(f"manifest.{name} is {value}; write None where a metric is undefined")
 
 
 def _artefacts(folder: Path) -> dict[str, Artefact]:

@@ -21,7 +21,8 @@ from fourfold.training.evaluation import ActionMetrics, evaluate_ranker
 from fourfold.training.examples import examples, retrieval_examples
 from fourfold.training.item_to_item import Similarities, item_to_item, save
 from fourfold.training.loop import OnStep, TrainingConfig
-from fourfold.training.registry import Manifest, Registry, TrainingData
+from fourfold.training.manifest import Manifest, TrainingData
+from fourfold.training.registry import Registry
 from fourfold.training.retrieval_trainer import RETRIEVAL_CONFIG, train_retrieval
 from fourfold.training.trainer import train
 
