@@ -45,6 +45,17 @@ def official(folder: Path) -> Path:
     return folder
 
 
+def colons(folder: Path, *, users: bool = True, encoding: str = "latin-1") -> Path:
+    """MovieLens 1M as GroupLens packs it; 10M has no users, and is UTF-8."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "ratings.dat").write_text("1::11::5::978300760\n2::12::0.5::978300770\n2::11::4::978300780\n")
+    films = ['11::American President: The "Film", The (1995)::Comedy|Drama', "12::Misérables, Les (1995)::Drama|Musical"]
+    (folder / "movies.dat").write_bytes("\n".join([*films, '13::Léon (The "Pro")::(no genres listed)', ""]).encode(encoding))
+    if users:
+        (folder / "users.dat").write_text("1::F::1::10::48067\n2::M::56::16::70072\n3::M::25::99::55117\n")
+    return folder
+
+
 def csvs(folder: Path) -> Path:
     """MovieLens as CSV: a title with a comma, one without a year, one without genres."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,7 @@ import pytest
 from fourfold.data.movielens import movielens_reader
 from fourfold.data.reading import DataError
 from fourfold.events.types import Action, EntityUpsert, Event, Impression
-from tests.data.samples import atomic, csvs, official, read, real_data
+from tests.data.samples import atomic, colons, csvs, official, read, real_data
 
 
 def kinds(events: list[Event]) -> tuple[int, int, int]:
@@ -48,8 +48,51 @@ def test_entities_come_first_in_arrival_and_in_time(tmp_path: Path) -> None:
     assert max(event.time for event in events[:4]) < min(event.time for event in events[4:])
 
 
+def test_one_million(tmp_path: Path) -> None:
+    events, rejected = read(movielens_reader(colons(tmp_path)))
+    assert rejected == []
+    year = {"year": 1995.0, "created": 788_918_400_000}
+    assert attributes(events, "post") == {
+        "11": {"title": 'American President: The "Film", The', "genres": ["Comedy", "Drama"]} | year,
+        "12": {"title": "Misérables, Les", "genres": ["Drama", "Musical"]} | year,
+        "13": {"title": 'Léon (The "Pro")'},
+    }
+    assert attributes(events, "member") == {
+        "1": {"age": 1.0, "gender": "F", "occupation": "K-12 student"},
+        "2": {"age": 56.0, "gender": "M", "occupation": "self-employed"},
+        "3": {"age": 25.0, "gender": "M"},
+    }
+    done = [(e.viewer, e.item, e.time, e.name, e.value) for e in events if isinstance(e, Action)]
+    assert done == [
+        ("1", "11", 978_300_760_000, "like", 5.0),
+        ("1", "11", 978_300_760_000, "love", 5.0),
+        ("2", "12", 978_300_770_000, "dislike", 0.5),
+        ("2", "11", 978_300_780_000, "like", 4.0),
+    ]
+
+
+def test_ten_million_has_members_in_its_ratings_only(tmp_path: Path) -> None:
+    events, rejected = read(movielens_reader(colons(tmp_path, users=False, encoding="utf8")))
+    assert rejected == []
+    assert [film["title"] for film in attributes(events, "post").values()][1:] == ["Misérables, Les", 'Léon (The "Pro")']
+    assert attributes(events, "member") == {"1": {}, "2": {}}
+    assert kinds(events) == (3 + 2, 3, 4)
+
+
+def test_a_wrong_line_between_colons_is_shown_as_it_stands(tmp_path: Path) -> None:
+    folder = colons(tmp_path)
+    with (folder / "movies.dat").open("a") as file:
+        file.write("14::A :: B (1999)::Drama\n")
+    _, rejected = read(movielens_reader(folder))
+    assert [(row.file, row.row, row.reason, row.raw) for row in rejected] == [
+        ("movies.dat", 4, "4 columns where the file has 3", {"line": "14::A :: B (1999)::Drama"})
+    ]
+
+
 def test_csv_folder(tmp_path: Path) -> None:
-    events, rejected = read(movielens_reader(csvs(tmp_path)))
+    folder = csvs(tmp_path)
+    (folder / "tags.csv").write_text("userId,movieId,tag,timestamp\n7,1,boring,1000000020\n")
+    events, rejected = read(movielens_reader(folder))
     assert rejected == []
     assert attributes(events, "post") == {
         "1": {"title": "Kid, The", "year": 1921.0, "created": -1_546_300_800_000, "genres": ["Comedy", "Drama"]},
@@ -68,7 +111,7 @@ def test_atomic_files(tmp_path: Path) -> None:
     assert kinds(events) == (2, 1, 1)
 
 
-@pytest.mark.parametrize("folder", [official, csvs, atomic])
+@pytest.mark.parametrize("folder", [official, colons, csvs, atomic])
 def test_ids_are_the_same_every_time_and_unique(folder: object, tmp_path: Path) -> None:
     written = folder(tmp_path)  # type: ignore[operator]  # one of the three functions
     first, second = (read(movielens_reader(written))[0] for _ in range(2))
@@ -105,7 +148,9 @@ def test_a_folder_that_lacks_a_file(tmp_path: Path) -> None:
 
 def test_a_folder_of_something_else(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(DataError, match=r"expected u\.data.*ratings\.csv.*\*\.inter.*found notes\.txt"):
+    with pytest.raises(
+        DataError, match=r"expected u\.data.*ratings\.dat, movies\.dat; or ratings\.csv.*\*\.inter.*found notes\.txt"
+    ):
         movielens_reader(tmp_path)
     with pytest.raises(DataError, match="no such folder"):
         movielens_reader(tmp_path / "nowhere")

@@ -20,10 +20,16 @@ ROWS = 65_536
 BLOCK_BYTES = 8 << 20
 SUFFIXES = {".csv": ",", ".tsv": "\t", ".inter": "\t", ".item": "\t", ".user": "\t"}
 
+_ONE = "\x1f"
+"""Stands for a delimiter of several characters while a file is read: the unit separator, which no text holds."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TextFormat:
-    """How a delimited text file is written; `names` are its columns where it has no header line."""
+    """How a delimited text file is written; `names` are its columns where it has no header line.
+
+    A `delimiter` may have several characters, such as the ``::`` of MovieLens.
+    """
 
     delimiter: str = ","
     encoding: str = "utf8"
@@ -106,14 +112,15 @@ def _open_csv(
         bad.append(row)
         return "skip"
 
+    short = len(text.delimiter) == 1
     try:
         return pa_csv.open_csv(
-            path,
+            path if short else pa.TransformInputStream(pa.OSFile(str(path)), _Shortened(text.delimiter)),
             read_options=pa_csv.ReadOptions(
                 block_size=BLOCK_BYTES, encoding=text.encoding, column_names=list(text.names), use_threads=False
             ),
             parse_options=pa_csv.ParseOptions(
-                delimiter=text.delimiter,
+                delimiter=text.delimiter if short else _ONE,
                 quote_char=text.quote or False,
                 newlines_in_values=text.quote is not None,
                 invalid_row_handler=skip,
@@ -131,6 +138,21 @@ def _open_csv(
         raise DataError(f"{path} is not delimited {text.encoding} text: {error}") from None
 
 
+class _Shortened:
+    """Makes a delimiter one character long, block by block; one that lies across two blocks too."""
+
+    def __init__(self, delimiter: str) -> None:
+        self._long, self._rest = delimiter.encode(), b""
+
+    def __call__(self, block: pa.Buffer) -> bytes:
+        found = (self._rest + bytes(block)).replace(self._long, _ONE.encode())
+        # What may be the beginning of a delimiter waits for the next block; after the last comes an empty one.
+        begun = [size for size in range(1, len(self._long)) if len(block) and found.endswith(self._long[:size])]
+        cut = len(found) - max(begun, default=0)
+        self._rest = found[cut:]
+        return found[:cut]
+
+
 def _csv_chunks(path: Path, columns: Sequence[str], text: TextFormat) -> Iterator[Chunk]:
     bad: list[pa_csv.InvalidRow] = []
     header = 0 if text.names else 1
@@ -141,16 +163,18 @@ def _csv_chunks(path: Path, columns: Sequence[str], text: TextFormat) -> Iterato
             window = np.arange(start, start + len(rows) + len(bad))
             numbers = window[~np.isin(window, skipped)][: len(rows)]
             start = int(numbers[-1]) + 1 if len(numbers) else start
-            rejected = tuple(_split_wrong(path, row, header) for row in bad[told:])
+            rejected = tuple(_split_wrong(path, row, header, text) for row in bad[told:])
             told = len(bad)
             yield Chunk(file=path.name, rows=rows, numbers=numbers, rejected=rejected)
     except (pa.ArrowInvalid, UnicodeDecodeError) as error:
         raise DataError(f"{path} is not delimited {text.encoding} text: {error}") from None
 
 
-def _split_wrong(path: Path, row: pa_csv.InvalidRow, header: int) -> Rejected:
+def _split_wrong(path: Path, row: pa_csv.InvalidRow, header: int, text: TextFormat) -> Rejected:
     reason = f"{row.actual_columns} columns where the file has {row.expected_columns}"
-    return Rejected(file=path.name, row=row.number - header, reason=reason, raw={"line": row.text})
+    return Rejected(
+        file=path.name, row=row.number - header, reason=reason, raw={"line": row.text.replace(_ONE, text.delimiter)}
+    )
 
 
 def _json_chunks(path: Path, columns: Sequence[str] | None) -> Iterator[Chunk]:

@@ -1,6 +1,7 @@
-"""MovieLens in its three formats: the official 100k folder, the CSV files of 20M and later, and RecBole's atomic files.
+"""MovieLens in its formats: 100k, the ``::`` files of 1M and 10M, the CSV files of 20M and later, and RecBole's atomic files.
 
-A rating is an impression with actions at the same time: who rated a film has seen it.
+A rating is an impression with actions at the same time: who rated a film has seen it. Tags are left out: a tag says what a film
+is about and not whether it was liked, and few members ever gave one.
 """
 
 from pathlib import Path
@@ -20,8 +21,17 @@ GENRES = (
 )
 """The genre flags of ``u.item``, in the order of its columns."""
 
-OFFICIAL, CSV, ATOMIC = ("u.data", "u.item", "u.user"), ("ratings.csv", "movies.csv"), ("*.inter", "*.item", "*.user")
+OCCUPATIONS = (
+    *("other", "academic/educator", "artist", "clerical/admin", "college/grad student", "customer service"),
+    *("doctor/health care", "executive/managerial", "farmer", "homemaker", "K-12 student", "lawyer", "programmer", "retired"),
+    *("sales/marketing", "scientist", "self-employed", "technician/engineer", "tradesman/craftsman", "unemployed", "writer"),
+)
+"""What the numbers from 0 on mean in ``users.dat``, in the words of its README."""
 
+OFFICIAL, COLONS = ("u.data", "u.item", "u.user"), ("ratings.dat", "movies.dat")
+CSV, ATOMIC = ("ratings.csv", "movies.csv"), ("*.inter", "*.item", "*.user")
+
+CSV_COLUMNS, _FILM = ("userId", "movieId", "rating", "timestamp"), ("movieId", "title", "genres")
 _RATINGS = (("like", 4.0, 5.0), ("love", 5.0, 5.0), ("dislike", 0.0, 2.0))
 _TITLE_YEAR = r"^(?P<title>.*?)\s*(?:\((?P<year>[0-9]{4})\))?\s*$"
 _ITEM = ("movie id", "movie title", "release date", "video release date", "IMDb URL", *GENRES)
@@ -38,17 +48,17 @@ _POST = EntityColumns(
 
 
 def movielens_reader(folder: Path, *, surface: str = "feed") -> TabularReader:
-    """A reader of a MovieLens folder, whichever of the three formats it holds.
+    """A reader of a MovieLens folder, whichever of the formats it holds.
 
     Raises
     ------
     DataError
         If it holds none of them; the message lists the files of each.
     """
-    for patterns, build in ((OFFICIAL, _official), (CSV, _csv), (ATOMIC, _atomic)):
+    for patterns, build in ((OFFICIAL, _official), (COLONS, _colons), (CSV, _csv), (ATOMIC, _atomic)):
         if folder.is_dir() and any(any(folder.glob(pattern)) for pattern in patterns[:1]):
             return build([found_in(folder, patterns)[pattern][0] for pattern in patterns], surface)
-    formats = "; or ".join(", ".join(patterns) for patterns in (OFFICIAL, CSV, ATOMIC))
+    formats = "; or ".join(", ".join(patterns) for patterns in (OFFICIAL, COLONS, CSV, ATOMIC))
     there = ", ".join(sorted(path.name for path in folder.iterdir())) if folder.is_dir() else "no such folder"
     raise DataError(f"{folder} is no MovieLens folder: expected {formats}; found {there or 'nothing'}")
 
@@ -70,16 +80,49 @@ def _official(paths: list[Path], surface: str) -> TabularReader:
     )
 
 
+def _colons(paths: list[Path], surface: str) -> TabularReader:
+    """1M, which has members in ``users.dat``, and 10M, which has none."""
+    ratings, movies = paths
+    data, film, user = (
+        TextFormat(delimiter="::", quote=None, encoding=_encoding(movies), names=names)
+        for names in (CSV_COLUMNS, _FILM, ("userId", "gender", "age", "occupation", "zip code"))
+    )
+    users = ratings.with_name("users.dat")
+    about = _members("userId", "age", "gender", "occupation")
+    members = [EntityFile(path=users, columns=about, text=user, read=user.names, derive=_with_occupation)]
+    return TabularReader(
+        name="movielens",
+        entities=(
+            EntityFile(path=movies, columns=_POST, text=film, read=_FILM, derive=_from_csv),
+            *(members if users.exists() else ()),
+        ),
+        logs=(
+            LogFile(
+                path=ratings,
+                columns=_ratings(surface, *CSV_COLUMNS),
+                text=data,
+                viewers=None if users.exists() else "member",
+            ),
+        ),
+    )
+
+
+def _encoding(movies: Path) -> str:
+    """1M is latin-1, 10M is UTF-8, and no file says which."""
+    try:
+        movies.read_bytes().decode()
+    except UnicodeDecodeError:
+        return "latin-1"
+    return "utf8"
+
+
 def _csv(paths: list[Path], surface: str) -> TabularReader:
     ratings, movies = paths
     return TabularReader(
         name="movielens",
-        entities=(EntityFile(path=movies, columns=_POST, read=("movieId", "title", "genres"), derive=_from_csv),),
+        entities=(EntityFile(path=movies, columns=_POST, read=_FILM, derive=_from_csv),),
         logs=(LogFile(path=ratings, columns=_ratings(surface, *CSV_COLUMNS), viewers="member"),),
     )
-
-
-CSV_COLUMNS = ("userId", "movieId", "rating", "timestamp")
 
 
 def _atomic(paths: list[Path], surface: str) -> TabularReader:
@@ -127,6 +170,12 @@ def _from_csv(rows: pa.RecordBatch) -> pa.RecordBatch:
     genres = rows.column("genres")
     genres = pc.if_else(pc.equal(genres, "(no genres listed)"), None, genres)
     return _posts(rows.column("movieId"), title, year, genres, _new_year(year))
+
+
+def _with_occupation(rows: pa.RecordBatch) -> pa.RecordBatch:
+    numbers = pa.array([str(number) for number in range(len(OCCUPATIONS))])
+    named = pa.array(OCCUPATIONS).take(pc.index_in(rows.column("occupation"), value_set=numbers))
+    return rows.set_column(rows.schema.get_field_index("occupation"), "occupation", named)
 
 
 def _from_atomic(rows: pa.RecordBatch) -> pa.RecordBatch:
