@@ -5,11 +5,12 @@ from the checkpoint of another.
 """
 
 import hashlib
-import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 
 from fourfold.models.io import read_tensors, write_tensors
 
-FORMAT = "fourfold-checkpoint-1"
+FORMAT = "fourfold-checkpoint-2"
 
 
 class CheckpointError(ValueError):
@@ -26,10 +27,24 @@ class CheckpointError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """How far a run has come: steps done, and the loss of the last."""
+    """How far a run has come: steps done, and the losses that the next one is compared with, oldest first.
 
-    step: int
-    loss: float
+    `first` holds those of the run's first steps, `recent` those of its last.
+    """
+
+    step: int = 0
+    first: tuple[float, ...] = ()
+    recent: tuple[float, ...] = ()
+
+    @property
+    def loss(self) -> float:
+        """Of the last step; NaN before the first."""
+        return self.recent[-1] if self.recent else math.nan
+
+    def after(self, loss: float, window: int) -> "Progress":
+        """Progress after one more step, `window` losses kept of each kind."""
+        first = self.first if len(self.first) == window else (*self.first, loss)
+        return Progress(step=self.step + 1, first=first, recent=(*self.recent, loss)[-window:])
 
 
 def fingerprint(texts: Iterable[str], arrays: Mapping[str, NDArray[np.generic]], weights: Mapping[str, Tensor]) -> str:
@@ -48,7 +63,7 @@ def save_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimiz
     tensors = {f"model/{name}": tensor for name, tensor in model.state_dict().items()}
     for name, parameter in model.named_parameters():
         tensors |= {f"optimizer/{key}/{name}": value for key, value in optimizer.state[parameter].items()}
-    header = {"format": FORMAT, "run": run, "progress": json.dumps({"step": progress.step, "loss": progress.loss})}
+    header = {"format": FORMAT, "run": run, "progress": msgspec.json.encode(progress).decode()}
     write_tensors(path, tensors, header)
 
 
@@ -75,4 +90,4 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimiz
             key, _, name = rest.partition("/")
             parameter = parameters[name]
             optimizer.state[parameter][key] = value if key == "step" else value.to(parameter.device)
-    return Progress(**json.loads(header["progress"]))
+    return msgspec.json.decode(header["progress"], type=Progress)

@@ -20,6 +20,12 @@ from fourfold.training.checkpoint import Progress, load_checkpoint, save_checkpo
 
 FIRST_RATE, LAST_RATE = 1 / 25, 1 / 10_000
 
+WINDOW = 20
+"""Losses that the next one is compared with."""
+
+EXPLOSION = 10.0
+"""How many times its running median a loss may reach; batches of rare actions differ by less."""
+
 
 class TrainingError(RuntimeError):
     """Training that cannot go on."""
@@ -140,10 +146,11 @@ def fit(
     Raises
     ------
     TrainingError
-        If a loss or gradient is not finite; the model keeps the weights before that step, and nothing is saved.
+        If a loss or gradient is not finite, or a loss explodes; the model keeps the weights before that step, and the
+        checkpoint stays as it was.
     """
     optimizer = _optimizer(model, config)
-    progress = Progress(step=0, loss=math.nan)
+    progress = Progress()
     if checkpointing and checkpointing.path.exists():
         progress = load_checkpoint(checkpointing.path, model, optimizer, checkpointing.run)
     resumed_at = progress.step
@@ -151,8 +158,8 @@ def fit(
     saved = time.monotonic()
     model.train()
     for step in range(resumed_at, len(batches)):
-        loss = _step(model, optimizer, partial(loss_of, batches[step]), config, step, len(batches))
-        progress = Progress(step=step + 1, loss=loss)
+        loss = _step(model, optimizer, partial(loss_of, batches[step]), config, progress, len(batches))
+        progress = progress.after(loss, WINDOW)
         if checkpointing and (step + 1 == len(batches) or time.monotonic() - saved >= checkpointing.seconds):
             save_checkpoint(checkpointing.path, model, optimizer, progress, checkpointing.run)
             saved = time.monotonic()
@@ -170,6 +177,16 @@ def learning_rate(config: TrainingConfig, step: int, steps: int) -> float:
     else:
         start, end, part = 1.0, LAST_RATE, (step - peak) / max(steps - 1 - peak, 1)
     return config.learning_rate * (end + (start - end) * (1 + math.cos(math.pi * part)) / 2)
+
+
+def exploded(loss: float, progress: Progress) -> bool:
+    """Whether a loss is `EXPLOSION` times the median of the last `WINDOW`, and twice that of the run's first ones.
+
+    The second keeps a model that had nearly no loss left from being stopped by one surprising batch.
+    """
+    if len(progress.recent) < WINDOW:
+        return False
+    return loss > EXPLOSION * float(np.median(progress.recent)) and loss > 2 * float(np.median(progress.first))
 
 
 def step_seed(seed: int, step: int) -> int:
@@ -191,9 +208,10 @@ def _step(
     optimizer: torch.optim.Optimizer,
     loss_of: Callable[[], Tensor],
     config: TrainingConfig,
-    step: int,
+    progress: Progress,
     steps: int,
 ) -> float:
+    step = progress.step
     torch.manual_seed(step_seed(config.seed, step))
     for group in optimizer.param_groups:
         group["lr"] = learning_rate(config, step, steps)
@@ -205,6 +223,11 @@ def _step(
         raise TrainingError(
             f"step {step + 1} of {steps}: the loss is {loss.item()} and its gradient's norm {norm.item()};"
             " nothing was saved. Look for infinite weights or labels in the data, or lower the learning rate"
+        )
+    if exploded(loss.item(), progress):
+        raise TrainingError(
+            f"step {step + 1} of {steps}: the loss rose to {loss.item():.4g}, and was {np.median(progress.recent):.4g} before;"
+            " nothing was saved since. Lower the learning rate, or look for outliers in the data"
         )
     optimizer.step()
     return loss.item()
