@@ -29,6 +29,7 @@ FEED = feed(
     item=POST,
     actions=(Action("click").worth(1), Action("like").worth(4), Action("hide").worth(-20)),
     edges=(Edge("follows", "member", "member"), Edge("blocks", "member", "member")),
+    context=(Category("tab"),),
     retrieval=None,
     ranker=None,
 )

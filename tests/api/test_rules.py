@@ -31,6 +31,7 @@ def test_what_is_declared_is_taken() -> None:
     checked(full, clear, delete, entity("member", "m", country="dk"), impression("m", "p", START))
     checked(edge("a", "b", at=START), edge("a", "b", "blocks", "edge_removed", START), action("m", "p", at=START))
     checked(action("m", "n", "connect", "pymk", START))
+    checked(impression("m", "p", START) | {"context": {"tab": 1}, "known": ["like"], "undated": True})
 
 
 @pytest.mark.parametrize(
@@ -40,6 +41,9 @@ def test_what_is_declared_is_taken() -> None:
         (action("m", "p", surface="fed", at=START), "surface", "one of: feed, pymk"),
         (action("m", "p", "lick", at=START), "name", "one of: click, hide, like"),
         (action("m", "p", "connect", at=START), "name", "one of: click, hide, like"),
+        (impression("m", "p", START) | {"context": {"tub": "home"}}, "context", "one of: tab"),
+        (action("m", "p", at=START) | {"context": {"tub": "home"}}, "context", "one of: tab"),
+        (impression("m", "p", START) | {"known": ["like", "lick"]}, "known", "one of: click, hide, like"),
         (entity("pst", "p"), "type", "one of: member, post"),
         (entity("pst", "p") | {"event": "entity_upsert"}, "type", "one of: member, post"),
         (edge("a", "b", "follow", at=START), "kind", "one of: blocks, follows"),

@@ -147,6 +147,9 @@ def test_an_unknown_surface_lists_the_others(client: Client) -> None:
         ("time", (1 << 52) - 1, "time: 4503599627370495 lies more than a day after"),
         ("budget_ms", 1.5, "budget_ms: Expected `int"),
         ("sise", 5, "sise: Object contains unknown field"),
+        ("context", {"tub": "home"}, "context: 'tub' is not declared"),
+        ("context", {"tab": "a\nb"}, "context.tab: 'a\\nb' is no value"),
+        ("context", {"tab": ["home"]}, "context[...]: "),
     ],
 )
 def test_a_refusal_names_the_field(client: Client, field: str, value: object, says: str) -> None:

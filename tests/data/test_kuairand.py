@@ -23,6 +23,7 @@ def folder(path: Path, suffix: str = "parquet", *, before: bool = False) -> Path
         "time_ms": [START + 20, START + 10, START],
         **{signal: [0, 0, 0] for signal in SIGNALS},
         "play_time_ms": [900, 0, 0],
+        "tab": [1, 2, 1],
     }
     log |= {"is_click": [1, 0, 0], "long_view": [1, 0, 0], "is_hate": [0, 1, 0]}
     users: dict[str, list[object]] = {name: ["a", "b"] for name in USER_CATEGORIES}
@@ -69,18 +70,27 @@ def test_log_and_attributes(tmp_path: Path, suffix: str) -> None:
         "upload_type": "Web",
         "video_type": "NORMAL",
         "tag": "20",
+        "length": "6",
         "tags": ["20", "43"],
         "duration_ms": 9_000.0,
         "words": "tag20 tag43 Web",
         "created": 1_649_548_800_000,
     }
-    assert entities["post", "6"].keys() & {"music_type", "tag", "tags", "duration_ms"} == set()
+    assert entities["post", "6"].keys() & {"music_type", "tag", "tags", "duration_ms", "length"} == set()
     assert entities["member", "1"]["onehot_feat4"] == "4"
     assert "onehot_feat4" not in entities["member", "2"]
     assert [(e.time - START, e.viewer, e.item) for e in events if isinstance(e, Impression)] == [
         (0, "1", "6"),
         (10, "2", "5"),
         (20, "1", "5"),
+    ]
+    assert [(e.time - START, e.context) for e in events if isinstance(e, Impression | Action)] == [
+        (0, {"tab": "1"}),
+        (10, {"tab": "2"}),
+        (10, {"tab": "2"}),
+        (20, {"tab": "1"}),
+        (20, {"tab": "1"}),
+        (20, {"tab": "1"}),
     ]
     assert [(e.viewer, e.name, e.value) for e in events if isinstance(e, Action)] == [
         ("2", "hate", None),
@@ -102,6 +112,8 @@ def test_earlier_exposures_end_before_the_log_and_keep_their_order(tmp_path: Pat
         ("1", "5", -5_000),
         ("2", "6", -1_000),
     ]
+    assert all(e.undated and e.known == ["long_view", "like"] for e in before)
+    assert not any(e.undated or e.known is not None for e in events if isinstance(e, Impression) and e not in before)
     done = [(e.viewer, e.item, e.name, e.time - START) for e in events if isinstance(e, Action) and ":before:" in e.id]
     assert done == [("1", "5", "long_view", -5_000), ("2", "6", "like", -1_000)]
     times = [event.time for event in events]

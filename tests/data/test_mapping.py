@@ -21,6 +21,7 @@ item = "product"
 time = { column = "when", format = "iso" }
 position = "rank"
 request = "page"
+context = { tab = "tab", device = "phone" }
 actions = { click = "clicked", buy = { column = "amount", at_least = 0.01, value = "amount" } }
 
 [[entities]]
@@ -46,9 +47,9 @@ AT = 1_700_000_000_000
 @pytest.fixture
 def shop(tmp_path: Path) -> Path:
     (tmp_path / "views-1.csv").write_text(
-        "user,product,when,rank,page,clicked,amount\n"
-        "u1,p:1,2023-11-14T22:13:20Z,0,a,true,0\n"
-        "u1,p2,2023-11-14T23:13:21.5+01:00,1,a,false,12.5\n"
+        "user,product,when,rank,page,clicked,amount,tab,phone\n"
+        "u1,p:1,2023-11-14T22:13:20Z,0,a,true,0,1,\n"
+        "u1,p2,2023-11-14T23:13:21.5+01:00,1,a,false,12.5,2,x\n"
     )
     products = [
         {"product": "p:1", "name": "Red, hat", "tags": ["x", "y"], "price": 3},
@@ -73,6 +74,8 @@ def test_a_whole_mapping(shop: Path) -> None:
         ("u1", "p:1", 0, 0, "a"),
         ("u1", "p2", 1_500, 1, "a"),
     ]
+    contexts = {"p:1": {"tab": "1"}, "p2": {"tab": "2", "device": "x"}}
+    assert all(e.context == contexts[e.item] for e in events if isinstance(e, Impression | Action))
     done = [(e.item, e.name, e.value) for e in events if isinstance(e, Action)]
     assert done == [("p:1", "click", None), ("p2", "buy", 12.5)]
     assert [(e.source, e.target, e.time - AT) for e in events if isinstance(e, EdgeAdded)] == [("u1", "u2", 500)]

@@ -27,12 +27,6 @@ def test_kuairand_authors_are_not_members() -> None:
     assert definition.selector.per_author == 2
 
 
-def test_kuairand_click_rates_do_not_reach_back_to_exposures_whose_clicks_are_unknown() -> None:
-    clicks = [f for f in PRESETS["kuairand"]().features if f.kind == "rate" and f.action == "click"]
-    assert clicks
-    assert {feature.window for feature in clicks} <= {"1d", "7d"}
-
-
 def test_musae_github_has_nothing_to_train() -> None:
     definition = PRESETS["musae_github"]()
     assert (definition.ranker, definition.retrieval) == (None, None)

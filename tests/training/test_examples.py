@@ -1,6 +1,7 @@
 """Examples: every impression once, with the labels of the naive truth and inputs that nothing later can change."""
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +14,7 @@ from fourfold.events.types import Action, EntityDelete, EntityUpsert, Event, Imp
 from fourfold.features.encoding import Encoder
 from fourfold.features.view import View
 from fourfold.training.examples import Examples, examples, retrieval_examples
-from tests.features.oracle import Oracle
+from tests.features.oracle import Oracle, knows
 from tests.features.samples import state_of
 from tests.strategies import HOUR, MEMBERS, START, TINY, logs, times
 
@@ -35,18 +36,25 @@ def described(view: View, found: Examples) -> list[Row]:
             view.ids("member", found.viewer[row : row + 1])[0],
             view.ids("post", found.item[row : row + 1])[0],
             int(found.request[row]),
-            tuple(sorted(name for name, column in COLUMNS.items() if found.sequences.labels[row, column])),
+            tuple(sorted(_outcomes(found.sequences.labels[row].tolist()))),
         )
         for row in np.flatnonzero(found.sequences.weight > 0)
     ]
 
 
-def outcomes(events: list[Event], since: int = 0, before: int = END) -> list[Row]:
+def _outcomes(labels: list[float]) -> Iterator[str]:
+    """Actions that followed, and with a question mark those of which nobody knows."""
+    for name, label in zip(COLUMNS, labels, strict=True):
+        if label != 0:
+            yield name if label == 1 else f"{name}?"
+
+
+def outcomes(events: list[Event], since: int = 0, before: int = END, *, undated: bool = False) -> list[Row]:
     view = state_of(events, WINDOWED).view()
-    return sorted(described(view, examples(view, Encoder(WINDOWED), since, before)))
+    return sorted(described(view, examples(view, Encoder(WINDOWED), since, before, undated=undated)))
 
 
-def naive(events: list[Event], since: int, before: int) -> list[Row]:
+def naive(events: list[Event], since: int, before: int, undated: bool) -> list[Row]:
     oracle, found = Oracle(TINY, events), []
     for member in MEMBERS:
         gone = oracle.deleted("member", member, before)
@@ -66,14 +74,28 @@ def naive(events: list[Event], since: int, before: int) -> list[Row]:
                 own = [i for i, entry in enumerate(entries) if entry.item == act.item and entry.time <= last]
                 labels[max(own, key=lambda i: entries[i].time)].add(act.name)
         for index, entry in enumerate(entries):
-            if entry.shown and (entry.request or 0) >= since:
-                found.append((member, entry.item, entry.request or 0, tuple(sorted(labels[index]))))
+            first = entry.first
+            dated = not (isinstance(first, Impression) and first.undated)
+            if entry.shown and (entry.request or 0) >= since and (dated or undated):
+                known = {name for name in COLUMNS if not isinstance(first, Impression) or knows(first, name)}
+                unknown = {f"{name}?" for name in COLUMNS.keys() - known - labels[index]}
+                found.append((member, entry.item, entry.request or 0, tuple(sorted(labels[index] | unknown))))
     return sorted(found)
 
 
-@given(logs(60), times(), times())
-def test_examples_and_labels_equal_the_naive_truth(events: list[Event], since: int, before: int) -> None:
-    assert outcomes(events, since, before) == naive(events, since, before)
+@given(logs(60), times(), times(), st.booleans())
+def test_examples_and_labels_equal_the_naive_truth(events: list[Event], since: int, before: int, undated: bool) -> None:
+    assert outcomes(events, since, before, undated=undated) == naive(events, since, before, undated)
+
+
+def test_what_is_unknown_of_an_undated_impression_is_no_label() -> None:
+    before = Impression(id="i", time=START, viewer="m0", item="p0", surface="feed", known=["like"], undated=True)
+    events: list[Event] = [before, act("a", 1, "like"), show("j", 10, "p1"), act("b", 11, item="p1")]
+    assert [row[1:2] + row[3:] for row in outcomes(events)] == [("p1", ("click",))]
+    assert [row[1:2] + row[3:] for row in outcomes(events, undated=True)] == [
+        ("p0", ("click?", "hide?", "like")),
+        ("p1", ("click",)),
+    ]
 
 
 @given(logs(60), times())

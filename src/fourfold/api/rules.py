@@ -1,13 +1,15 @@
 """Which events a service takes: those about what its definitions declare, so that no misspelt name vanishes in the log."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from fourfold.api.bodies import advice, has_control
 from fourfold.api.errors import ApiError
 from fourfold.definition import Category, Moment, Number, Recommender, Text
+from fourfold.events.log import MAX_ID
 from fourfold.events.types import (
     Action,
+    ContextValue,
     EdgeAdded,
     EdgeRemoved,
     EntityDelete,
@@ -40,10 +42,12 @@ class EventRules:
 
     def __init__(self, definitions: Iterable[Recommender]) -> None:
         self._actions: dict[str, list[str]] = {}
+        self.context: dict[str, list[str]] = {}
         self._edges: dict[str, None] = {}
         self._attributes: dict[str, defaultdict[str, list[Attribute]]] = {}
         for definition in definitions:
             self._actions[definition.surface] = [action.name for action in definition.actions]
+            self.context[definition.surface] = [part.name for part in definition.context]
             self._edges |= dict.fromkeys(edge.name for edge in definition.edges)
             for entity in definition.entities:
                 declared = self._attributes.setdefault(entity.name, defaultdict(list))
@@ -67,10 +71,12 @@ class EventRules:
     def _undeclared(self, event: Event) -> Fault | None:
         match event:
             case Impression():
-                return _unknown("surface", event.surface, self._actions)
+                return _unknown("surface", event.surface, self._actions) or self._undeclared_details(event)
             case Action():
-                return _unknown("surface", event.surface, self._actions) or _unknown(
-                    "name", event.name, self._actions[event.surface]
+                return (
+                    _unknown("surface", event.surface, self._actions)
+                    or _unknown("name", event.name, self._actions[event.surface])
+                    or check_context(event.context, self.context[event.surface])
                 )
             case EntityUpsert():
                 return _unknown("type", event.type, self._attributes) or self._misfit(event)
@@ -78,6 +84,13 @@ class EventRules:
                 return _unknown("type", event.type, self._attributes)
             case EdgeAdded() | EdgeRemoved():
                 return _unknown("kind", event.kind, self._edges)
+
+    def _undeclared_details(self, event: Impression) -> Fault | None:
+        for name in event.known or ():
+            fault = _unknown("known", name, self._actions[event.surface])
+            if fault is not None:
+                return fault
+        return check_context(event.context, self.context[event.surface])
 
     def _misfit(self, event: EntityUpsert) -> Fault | None:
         declared = self._attributes[event.type]
@@ -89,6 +102,18 @@ class EventRules:
                 if expected is not None:
                     return f"attributes.{name}", f"{_shown(value)} does not fit a {attribute.kind} attribute", expected
         return None
+
+
+def check_context(given: Mapping[str, ContextValue], declared: Iterable[str]) -> Fault | None:
+    """What is wrong with a request's context: it may hold the declared parts, each as a short text or a number."""
+    for name, value in given.items():
+        fault = _unknown("context", name, declared)
+        if fault is not None:
+            return fault
+        text = str(value)
+        if not 0 < len(text) <= MAX_ID or has_control(text):
+            return f"context.{name}", f"{_shown(value)} is no value", advice("id")
+    return None
 
 
 def check_time(time: int, now: int) -> Fault | None:

@@ -18,9 +18,10 @@ from fourfold.api.bodies import (
     read_body,
 )
 from fourfold.api.errors import ApiError
-from fourfold.api.rules import check_time
+from fourfold.api.rules import check_context, check_time
 from fourfold.api.service import Service
 from fourfold.api.workers import Workers
+from fourfold.definition import Recommender
 from fourfold.events.log import InvalidEventError, LogFullError
 from fourfold.modes.online import wall_clock
 from fourfold.pipeline.slate import Request
@@ -54,7 +55,7 @@ def recommend_route(service: Service, workers: Workers) -> Handler:
         follower = service.of(http.path_params["surface"])
         with workers.place():
             _, body = await read_body(http, MAX_REQUEST_BYTES, (JSON,))
-            request = _checked(decode_request(body))
+            request = _checked(decode_request(body), follower.online.definition)
             if not follower.caught_up:
                 # Answering from half a state would show what was hidden, blocked or deleted.
                 raise ApiError(
@@ -78,8 +79,9 @@ def events_route(service: Service, workers: Workers) -> Handler:
     return events
 
 
-def _checked(request: Request) -> Request:
+def _checked(request: Request, definition: Recommender) -> Request:
     fault = None if request.time is None else check_time(request.time, wall_clock())
+    fault = fault or check_context(request.context, [part.name for part in definition.context])
     if fault is not None:
         raise ApiError(422, f"{fault[0]}: {fault[1]}", f"{fault[2]}; or leave it out")
     return request

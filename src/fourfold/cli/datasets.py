@@ -44,9 +44,7 @@ def reader_of(data: str, source: Path | None, cache: Path, say: Callable[[str], 
             raise DataError(f"{data} is not fetched for you; download it and pass its folder with --from")
         source = movielens_100k(cache, say)
     if data == "kuairand":
-        # Of the earlier exposures two of eight actions are known. Events cannot say so yet: as training rows they would teach
-        # that nobody ever clicked.
-        return kuairand_reader(source, with_prehistory=False)
+        return kuairand_reader(source)
     if data == "musae-github":
         return edge_list_reader(source, at=GRAPH_MADE, undirected=True, name="musae-github")
     return movielens_reader(source)

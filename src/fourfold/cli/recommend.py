@@ -35,11 +35,14 @@ def recommend(
     size: Annotated[int | None, typer.Option(help="How many items.")] = None,
     time: Annotated[int | None, typer.Option(help="As of when, in milliseconds since 1970; otherwise now.")] = None,
     exclude: Annotated[list[str] | None, typer.Option(help="An item that must not appear; may be repeated.")] = None,
+    context: Annotated[
+        list[str] | None, typer.Option(help="What is known of the request, such as tab=home; may be repeated.")
+    ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Show sources, reasons, probabilities and the trace.")] = False,
     url: Annotated[str | None, typer.Option(help="Ask a running service, such as http://127.0.0.1:8000.")] = None,
 ) -> None:
     """A slate for one viewer, with titles, scores and reasons."""
-    fields = {"viewer": viewer, "size": size, "time": time, "exclude": exclude or []}
+    fields = {"viewer": viewer, "size": size, "time": time, "exclude": exclude or [], "context": _context(context or [])}
     body = {name: value for name, value in fields.items() if value is not None}
     slate = _asked(f"{url}/v1/{surface}/recommend", body) if url else _computed(home, surface, body)
     report(slate, json, *_tables(slate, explain))
@@ -104,6 +107,13 @@ def _asked(url: str, body: dict[str, Any]) -> dict[str, Any]:
     except urllib.error.URLError as error:
         raise ServiceError(f"{url} cannot be reached: {error.reason}") from None
     return slate
+
+
+def _context(given: list[str]) -> dict[str, str]:
+    for text in given:
+        if "=" not in text:
+            raise RequestError(f"--context {text!r} is no part of a context; write NAME=VALUE, such as tab=home")
+    return dict(text.split("=", 1) for text in given)
 
 
 def _tables(slate: dict[str, Any], explain: bool) -> list[Any]:

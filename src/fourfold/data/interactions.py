@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from fourfold.data.columns import Faults, Mask, Unit, ids, numbers, times, wrong_numbers
 from fourfold.data.files import Chunk
 from fourfold.data.reading import ReadBatch, joined
-from fourfold.events.types import EventKind, columns_batch
+from fourfold.events.types import Details, EventKind, columns_batch, encode_details
 
 _LONGEST_ID = 256
 
@@ -49,7 +49,10 @@ class ActionNames:
 
 @dataclass(frozen=True, kw_only=True)
 class InteractionColumns:
-    """Which columns of a log say what. An event's id is `id` where given, else viewer, item and time."""
+    """Which columns of a log say what. An event's id is `id` where given, else viewer, item and time.
+
+    `context` names the parts of a request's context, and the column of each.
+    """
 
     surface: str
     viewer: str
@@ -60,12 +63,14 @@ class InteractionColumns:
     id: str | None = None
     request: str | None = None
     position: str | None = None
+    context: Mapping[str, str] = field(default_factory=dict)
 
     def wanted(self) -> list[str]:
         """Every column that is read, once."""
         optional = [self.id, self.request, self.position]
         optional += [column for rule in self.rules for column in (rule.column, rule.value)]
         optional += [self.names.column, self.names.value] if self.names else []
+        optional += self.context.values()
         wanted = [self.viewer, self.item, self.time.column, *(column for column in optional if column is not None)]
         return list(dict.fromkeys(wanted))
 
@@ -104,7 +109,28 @@ def _shown(chunk: Chunk, columns: InteractionColumns, source: str, faults: Fault
         request = rows.column(columns.request).cast(pa.string())
         shown["request"] = pc.if_else(pc.equal(request, ""), None, request)
     shown["position"] = _positions(chunk, columns.position, faults)
+    shown["attributes"] = _details(chunk, columns.context)
     return shown
+
+
+def _details(chunk: Chunk, context: Mapping[str, str]) -> pa.Array:
+    """The context of each row as the JSON of its details; null where every column is empty."""
+    if not context:
+        return pa.nulls(len(chunk.rows), pa.binary())
+    coded, sizes = [], []
+    for column in context.values():
+        values = chunk.rows.column(column).cast(pa.string())
+        encoded = pc.if_else(pc.equal(values, ""), None, values).dictionary_encode()
+        coded.append((encoded.dictionary.to_pylist(), encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)))
+        sizes.append(len(encoded.dictionary) + 1)
+    # Each distinct combination is written once; rows point to theirs.
+    combined = np.ravel_multi_index(tuple(codes + 1 for _, codes in coded), tuple(sizes))
+    distinct, rows = np.unique(combined, return_inverse=True)
+    written = []
+    for codes in zip(*np.unravel_index(distinct, tuple(sizes)), strict=True):
+        given = {name: values[code - 1] for name, code, (values, _) in zip(context, codes, coded, strict=True) if code}
+        written.append(encode_details(Details(context=given)))
+    return pa.array(written, pa.binary()).take(pa.array(rows))
 
 
 def _positions(chunk: Chunk, column: str | None, faults: Faults) -> pa.Array:
@@ -157,7 +183,7 @@ def _named_actions(rows: pa.Table, columns: InteractionColumns, names: pa.Array,
 
 
 def _actions(rows: pa.Table, surface: str, names: pa.Array, values: pa.Array) -> pa.RecordBatch:
-    done = {name: rows.column(name) for name in ("subject", "object", "time", "request")}
+    done = {name: rows.column(name) for name in ("subject", "object", "time", "request", "attributes")}
     done["id"] = _bounded(pc.binary_join_element_wise(rows.column("id"), names, ":"))
     done |= {"name": names, "value": values, "surface": pa.repeat(surface, len(rows))}
     return columns_batch(done | {"kind": pa.repeat(pa.scalar(int(EventKind.ACTION)), len(rows))}, len(rows))

@@ -12,14 +12,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from fourfold.data.columns import Faults, Mask, ids
+from fourfold.data.columns import Faults, Mask, ids, numbers
 from fourfold.data.entities import AttributeColumn, EntityColumns, Kind
 from fourfold.data.files import chunks
 from fourfold.data.interactions import ActionRule, InteractionColumns, TimeColumn
 from fourfold.data.ordering import in_time_order
 from fourfold.data.reading import DataError, ReadBatch, joined
 from fourfold.data.tabular import EntityFile, LogFile, TabularReader
-from fourfold.events.types import EventKind, columns_batch
+from fourfold.events.types import Details, EventKind, columns_batch, encode_details
 
 NAME = "kuairand"
 LOGS, USERS, VIDEOS, BEFORE = (
@@ -40,6 +40,8 @@ _FLAGS = {
     "profile_enter": "is_profile_enter",
 }
 _PLAYED = {"click", "long_view"}
+_LISTED = {"long_view": "long_watch_seq", "like": "like_seq"}
+"""Of which actions the earlier exposures tell, and in which list of items."""
 
 USER_CATEGORIES = (
     "user_active_degree",
@@ -129,7 +131,9 @@ def _log(surface: str) -> InteractionColumns:
         for name, column in _FLAGS.items()
     )
     time = TimeColumn(column="time_ms", unit="ms")
-    return InteractionColumns(surface=surface, viewer="user_id", item="video_id", time=time, rules=rules)
+    return InteractionColumns(
+        surface=surface, viewer="user_id", item="video_id", time=time, rules=rules, context={"tab": "tab"}
+    )
 
 
 def _users() -> EntityColumns:
@@ -150,11 +154,23 @@ def _videos(path: Path) -> EntityFile:
         "words": ("words", "text"),
     }
     attributes = [AttributeColumn(name=name, column=column, kind=kind) for name, (column, kind) in kinds.items()]
+    attributes.append(AttributeColumn(name="length", column="length"))
     attributes.append(AttributeColumn(name="tags", column="tag", split=","))
     attributes.append(AttributeColumn(name="created", column="upload_dt", kind="moment", format="%Y-%m-%d"))
     columns = EntityColumns(type="post", key="video_id", attributes=tuple(attributes))
-    read = tuple(column for column in columns.wanted() if column not in {"first_tag", "words"})
-    return EntityFile(path=path, columns=columns, read=read, derive=_with_tags)
+    read = tuple(column for column in columns.wanted() if column not in {"first_tag", "words", "length"})
+    return EntityFile(path=path, columns=columns, read=read, derive=_derived)
+
+
+def _derived(rows: pa.RecordBatch) -> pa.RecordBatch:
+    return _with_length(_with_tags(rows))
+
+
+def _with_length(rows: pa.RecordBatch) -> pa.RecordBatch:
+    """With the length as a category: half powers of two of its seconds, so that short and long ones can be told apart."""
+    seconds = pc.divide(numbers(rows.column("video_duration")), 1_000.0)
+    steps = pc.round(pc.multiply(2.0, pc.log2(pc.if_else(pc.greater(seconds, 0.5), seconds, None))))
+    return rows.append_column("length", steps.cast(pa.int32()).cast(pa.string()))
 
 
 def _with_tags(rows: pa.RecordBatch) -> pa.RecordBatch:
@@ -167,15 +183,17 @@ def _with_tags(rows: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def _exposures(rows: pa.RecordBatch, log_start: int, surface: str) -> pa.RecordBatch:
-    """Impressions of the earlier exposures of some members, and their long views and likes."""
+    """Undated impressions of the earlier exposures of some members, and their long views and likes: all that is known."""
     users, items, index, lengths = _flat(rows, "watch_seq")
     times = np.repeat(_ends(rows, log_start), lengths) - 1_000 * (np.repeat(lengths, lengths) - 1 - index)
     keys = pc.binary_join_element_wise(
         f"{NAME}:before", pa.array(users).cast(pa.string()), pa.array(index).cast(pa.string()), ":"
     )
     shown = pa.table({"id": keys, "subject": users, "object": items, "time": times})
+    details = encode_details(Details(known=list(_LISTED), undated=True))
+    shown = shown.append_column("attributes", pa.repeat(pa.scalar(details, pa.binary()), len(shown)))
     parts = [_part(shown, EventKind.IMPRESSION, surface, None)]
-    for name, column in (("long_view", "long_watch_seq"), ("like", "like_seq")):
+    for name, column in _LISTED.items():
         done = _matched(users, items, *_flat(rows, column)[:2])
         parts.append(_part(shown.filter(pa.array(done)), EventKind.ACTION, surface, name))
     return joined(parts)
@@ -215,7 +233,9 @@ def _matched(
 
 def _part(rows: pa.Table, kind: EventKind, surface: str, action: str | None) -> pa.RecordBatch:
     columns = {name: rows.column(name) for name in ("id", "subject", "object", "time")}
-    if action is not None:
+    if action is None:
+        columns["attributes"] = rows.column("attributes")
+    else:
         columns["id"] = pc.binary_join_element_wise(columns["id"], action, ":")
         columns["name"] = pa.repeat(action, len(rows))
     columns |= {"kind": pa.repeat(int(kind), len(rows)), "surface": pa.repeat(surface, len(rows))}

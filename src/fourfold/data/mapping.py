@@ -143,6 +143,7 @@ class LogMapping(_Files):
     id: str | None = None
     request: str | None = None
     position: str | None = None
+    context: dict[Name, str] = {}
     viewers: Name | None = None
 
     def columns(self) -> Iterator[tuple[str, str]]:
@@ -153,6 +154,7 @@ class LogMapping(_Files):
             yield from [(f"actions.{name}", rule)] if isinstance(rule, str) else _inner(f"actions.{name}", rule)
         if self.action is not None:
             yield from _inner("action", self.action)
+        yield from ((f"context.{name}", column) for name, column in self.context.items())
 
     def described(self, surface: str) -> InteractionColumns:
         """The same for the reader."""
@@ -167,6 +169,7 @@ class LogMapping(_Files):
             id=self.id,
             request=self.request,
             position=self.position,
+            context=dict(self.context),
         )
 
 

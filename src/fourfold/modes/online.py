@@ -61,7 +61,7 @@ class Online:
     def recommend(self, request: Request) -> Slate:
         """The slate for a request, as of its time or now."""
         slate = self.pipeline.recommend(request, self.now())
-        return self._logged(slate) if self.deployment.log_impressions and slate.items else slate
+        return self._logged(slate, request) if self.deployment.log_impressions and slate.items else slate
 
     def now(self) -> int:
         """What time it is by the deployment's clock, in milliseconds.
@@ -78,9 +78,9 @@ class Online:
             self.consumer.commit()
         self.models.refresh()
 
-    def _logged(self, slate: Slate) -> Slate:
+    def _logged(self, slate: Slate, request: Request) -> Slate:
         try:
-            self.home.log.append(_impressions(slate), wall_clock())
+            self.home.log.append(_impressions(slate, request), wall_clock())
         except LogFullError as error:
             logger.error("surface %s: impressions were not logged: %s", self.surface, error)  # noqa: TRY400  # it says it all
             lost = Degradation(stage="log_impressions", cause="the log is full", effect="its impressions are not recorded")
@@ -96,7 +96,7 @@ def wall_clock() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _impressions(slate: Slate) -> pa.RecordBatch:
+def _impressions(slate: Slate, request: Request) -> pa.RecordBatch:
     return batch_of(
         Impression(
             id=_impression_id(slate, item.item),
@@ -106,6 +106,7 @@ def _impressions(slate: Slate) -> pa.RecordBatch:
             surface=slate.surface,
             request=slate.request,
             position=position,
+            context=request.context,
         )
         for position, item in enumerate(slate.items)
     )

@@ -6,6 +6,7 @@ from fourfold.definition import (
     Action,
     Age,
     Blocked,
+    Category,
     DCNv2,
     DotProduct,
     Edge,
@@ -39,6 +40,7 @@ def feed(
     actions: Sequence[Action],
     viewer: Entity | None = None,
     item: Entity | None = None,
+    context: Sequence[Category] = (),
     edges: Sequence[Edge] = (),
     features: Sequence[Feature] | None = None,
     sources: Sequence[Source] | None = None,
@@ -58,6 +60,8 @@ def feed(
         What viewers do, each with its worth; at least one is worth something.
     viewer, item : Entity, optional
         By default a member without attributes, and a post with a title.
+    context : sequence of Category
+        What is known of a request beside its viewer.
     edges : sequence of Edge
         With an edge ``follows`` from viewers the feed has an in-network source, with ``blocks`` a block filter.
     features : sequence of Feature, optional
@@ -83,6 +87,7 @@ def feed(
         surface=surface,
         viewer=viewer,
         item=item,
+        context=tuple(context),
         actions=tuple(actions),
         edges=tuple(edges),
         features=tuple(_features(actions, item) if features is None else features),

@@ -57,12 +57,12 @@ def movielens() -> Recommender:
 def kuairand() -> Recommender:
     """Short videos for members, on KuaiRand-Pure.
 
-    Clicks of the earlier exposures are unknown, so click rates look back a week at most. Authors have ids of their own, which
-    are not those of members: there is no `Own` filter.
+    Authors have ids of their own, which are not those of members: there is no `Own` filter.
     """
     return feed(
         viewer=_kuairand_member(),
         item=_kuairand_video(),
+        context=(Category("tab", buckets=32),),
         actions=(
             Action("click", passive=True).worth(1),
             Action("long_view", passive=True).worth(2),
@@ -138,6 +138,7 @@ def _kuairand_video() -> Entity:
         Category("upload_type", buckets=64),
         Category("video_type", buckets=16),
         Category("tag", buckets=256),
+        Category("length", buckets=64),
         Category("tags", many=True, buckets=256),
         Number("duration_ms"),
         Moment("created"),
@@ -147,7 +148,7 @@ def _kuairand_video() -> Entity:
 
 
 def _kuairand_features() -> tuple[Feature, ...]:
-    click, lasting = {"click": 0.44}, {"long_view": 0.31, "like": 0.02}
+    rates = {"click": 0.44, "long_view": 0.31, "like": 0.02}
     return (
         Age("item_age"),
         AttributeValue("duration_ms", "item", "duration_ms"),
@@ -155,17 +156,23 @@ def _kuairand_features() -> tuple[Feature, ...]:
             AttributeValue(name, "viewer", name)
             for name in ("follow_user_num", "fans_user_num", "friend_user_num", "register_days")
         ),
-        *counters(("item",), click | lasting, ("1d", "7d")),
-        *counters(("item",), lasting),
-        *counters(("viewer",), click | lasting, ("1d", "7d")),
-        *counters(("viewer",), lasting),
-        *counters(("item.author",), click | lasting, ("7d",)),
-        *counters(("item.author",), lasting),
-        *counters(("item.music",), lasting),
-        *counters(("item.tag",), click | lasting, ("7d",)),
-        *counters(("viewer", "item.author"), lasting, strength=3.0),
-        *counters(("viewer", "item.tag"), click | lasting, ("7d",), strength=3.0),
-        *counters(("viewer", "item.tag"), lasting, strength=3.0),
-        *counters(("viewer", "item.upload_type"), click | lasting, ("7d",), strength=3.0),
-        *counters(("viewer", "item.music_type"), lasting, strength=3.0),
+        *counters(("item",), rates, ("1d", "7d", None)),
+        *counters(("viewer",), rates, ("1d", "7d", None)),
+        *counters(("item.author",), rates, ("7d", None)),
+        *counters(("item.music",), rates),
+        *counters(("item.tag",), rates, ("1d", None)),
+        *counters(("item.length",), rates),
+        *(
+            feature
+            for attribute in ("author", "tag", "length", "upload_type", "music_type")
+            for feature in counters(("viewer", f"item.{attribute}"), rates, strength=3.0)
+        ),
+        *counters(("viewer", "item.tag"), rates, ("7d",), strength=3.0),
+        *counters(("viewer", "item"), rates, strength=3.0),
+        *counters(("viewer", "context.tab"), rates, strength=5.0),
+        *(
+            feature
+            for attribute in ("item", "item.tag", "item.length")
+            for feature in counters((attribute, "context.tab"), rates)
+        ),
     )
