@@ -1,28 +1,16 @@
-"""Metrics against hand-computed tables, scikit-learn and simulated truth."""
+"""Rankers judged: on the right impressions, beside popularity, and never on what nobody knows."""
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from sklearn.metrics import log_loss, roc_auc_score
 
 from fourfold.definition import DCNv2
 from fourfold.events.types import Action, Event, Impression
 from fourfold.features.encoding import Encoder
 from fourfold.features.inputs import Floats
 from fourfold.models.io import build_ranker
-from fourfold.training.evaluation import (
-    _weighted_auc,
-    auc,
-    auc_interval,
-    calibration_error,
-    evaluate_ranker,
-    member_auc,
-    metrics,
-    normalised_entropy,
-    predict,
-)
+from fourfold.training.evaluation import Judged, action_metrics, evaluate_ranker, item_rates, metrics, predict
 from fourfold.training.examples import examples
+from fourfold.training.metrics import Bootstrap
 from tests.features.samples import state_of
 from tests.strategies import HOUR, START, TINY
 
@@ -31,95 +19,40 @@ def floats(*values: float) -> Floats:
     return np.array(values, np.float32)
 
 
-judged = st.lists(
-    st.tuples(st.integers(0, 1), st.sampled_from([0.1, 0.2, 0.2, 0.5, 0.9]), st.integers(0, 3), st.integers(0, 4)),
-    min_size=1,
-    max_size=40,
-)
-
-
-@given(judged)
-def test_areas_equal_those_of_scikit_learn(rows: list[tuple[int, float, int, int]]) -> None:
-    label, score = floats(*(row[0] for row in rows)), floats(*(row[1] for row in rows))
-    member, weight = np.array([row[2] for row in rows]), np.array([row[3] for row in rows], float)
-    assert auc(label, score) == (roc_auc_score(label, score) if len(set(label)) == 2 else None)
-    order = np.argsort(score, kind="stable")
-    weighted = _weighted_auc(label[order], weight[order], np.searchsorted(np.unique(score), score[order]))
-    if weight @ label and weight @ (1 - label):
-        assert weighted == pytest.approx(roc_auc_score(label, score, sample_weight=weight))
-    else:
-        assert np.isnan(weighted)
-    groups = [np.flatnonzero(member == one) for one in np.unique(member)]
-    both = [group for group in groups if len(set(label[group])) == 2]
-    inside = [float(roc_auc_score(label[group], score[group])) for group in both]
-    expected = np.average(inside, weights=[len(group) for group in both]) if both else None
-    assert member_auc(label, score, member) == (None if expected is None else pytest.approx(expected))
-
-
-def test_areas_by_hand() -> None:
-    label, score = floats(0, 1, 0, 1), floats(0.1, 0.3, 0.3, 0.9)
-    assert auc(label, score) == pytest.approx(3.5 / 4)  # one tie counts half
-    # Member 0 orders both pairs right, member 1 its only pair wrong; the weights are their three and two impressions.
-    member = np.array([0, 0, 0, 1, 1])
-    found = member_auc(floats(0, 1, 1, 1, 0), floats(0.1, 0.2, 0.3, 0.1, 0.9), member)
-    assert found == pytest.approx((3 * 1.0 + 2 * 0.0) / 5)
-    assert member_auc(floats(1, 0), floats(0.5, 0.5), np.array([0, 1])) is None
-
-
-def test_normalised_entropy() -> None:
-    label = floats(1, 0, 0, 0)
-    assert normalised_entropy(label, np.full(4, 0.25, np.float32)) == pytest.approx(1.0)
-    probability = floats(0.7, 0.2, 0.1, 0.4)
-    entropy = -(0.25 * np.log(0.25) + 0.75 * np.log(0.75))
-    assert normalised_entropy(label, probability) == pytest.approx(log_loss(label, probability) / entropy, rel=1e-5)
-    assert normalised_entropy(label, floats(1, 0, 0, 0)) == pytest.approx(0.0, abs=1e-5)
-    assert normalised_entropy(floats(1, 1), floats(0.5, 0.5)) is None
-    confident_and_wrong = normalised_entropy(label, floats(0, 1, 1, 1))
-    assert confident_and_wrong is not None
-    assert np.isfinite(confident_and_wrong)
-
-
-def test_calibration_error_by_hand() -> None:
-    # Two bins of two: predicted 0.15 and 0.85, observed 0.5 and 1.
-    label, probability = floats(0, 1, 1, 1), floats(0.1, 0.2, 0.8, 0.9)
-    assert calibration_error(label, probability, bins=2) == pytest.approx((2 * 0.35 + 2 * 0.15) / 4)
-    assert calibration_error(label, probability, bins=1) == pytest.approx(0.25)
-    assert calibration_error(floats(1), floats(0.25)) == pytest.approx(0.75)
-
-
-def test_an_interval_is_deterministic_and_holds_the_truth() -> None:
-    """Scores are the label plus normal noise, so the true area is Phi(1 / sqrt(2)); members shift both alike."""
-    truth, held = 0.7602, 0
-    for seed in range(20):
-        rng = np.random.default_rng(seed)
-        member = np.repeat(np.arange(80), 5)
-        label = rng.integers(0, 2, len(member)).astype(np.float32)
-        score = (label + rng.normal(size=len(label))).astype(np.float32)
-        found = auc_interval(label, score, member, seed=1)
-        assert found == auc_interval(label, score, member, seed=1)
-        assert found is not None
-        low, high = found
-        assert low < high
-        held += low <= truth <= high
-    assert held >= 17
-
-
-def test_the_interval_draws_members_and_not_rows() -> None:
-    """A hundred copies of each impression tell nothing new."""
-    rng = np.random.default_rng(0)
-    member = np.arange(40)
-    label = rng.integers(0, 2, 40).astype(np.float32)
-    score = rng.normal(size=40).astype(np.float32)
-    few, many = (auc_interval(np.repeat(label, n), np.repeat(score, n), np.repeat(member, n)) for n in (1, 100))
-    assert few == pytest.approx(many)
-    assert auc_interval(np.ones(3, np.float32), score[:3], member[:3]) is None
-
-
 def test_metrics_of_one_outcome_are_undefined_where_they_must_be() -> None:
-    found = metrics(floats(1, 1), floats(0.5, 0.75), np.array([0, 1]), floats(0.1, 0.2))
+    member = np.array([0, 1])
+    found = metrics(floats(1, 1), floats(0.5, 0.75), member, floats(0.1, 0.2), Bootstrap.over(member))
     assert (found.impressions, found.positives) == (2, 2)
-    assert (found.auc, found.auc_ci, found.member_auc, found.ne, found.popularity_auc) == (None,) * 5
+    assert (found.auc, found.auc_ci, found.member_auc, found.member_auc_ci, found.ne, found.popularity_auc) == (None,) * 6
     assert found.ece == pytest.approx(0.375)
+    assert [one.count for one in found.calibration] == [1, 1]
+
+
+def test_what_nobody_knows_is_not_judged() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, (40, 3)).astype(np.float32)
+    probabilities, popularity = rng.random((40, 3), np.float32), rng.random((40, 3), np.float32)
+    rows = np.arange(40)
+    known = Judged(rows % 7, rows, rows, labels, probabilities, popularity)
+    hidden = labels.copy()
+    hidden[5:, 1] = np.nan
+    found = action_metrics(TINY, Judged(rows % 7, rows, rows, hidden, probabilities, popularity))
+    whole = action_metrics(TINY, known)
+    assert (found["click"], found["hide"]) == (whole["click"], whole["hide"])
+    assert found["like"].impressions == 5
+    assert found["like"].positives == labels[:5, 1].sum()
+    assert action_metrics(TINY, Judged(rows[:0], rows[:0], rows[:0], labels[:0], probabilities[:0], popularity[:0])) == {}
+
+
+def test_popularity_counts_only_what_is_known() -> None:
+    shown = [Impression(id=f"i{n}", time=START + n, viewer=f"m{n % 3}", item="p0", surface="feed") for n in range(3)]
+    told = [Impression(id=f"k{n}", time=START + n, viewer="m0", item="p1", surface="feed", known=["like"]) for n in range(5)]
+    done = [Action(id="a", time=START + 1, viewer="m0", item="p0", surface="feed", name="click")]
+    view = state_of([*shown, *told, *done]).view()
+    found = item_rates(view, START + HOUR)
+    clicks = {name: found[view.rows("post", [name])[0], 0] for name in ("p0", "p1")}
+    # One click in three impressions whose clicks are known; of p1 nothing is known, so it stands at the mean.
+    assert clicks == {"p0": pytest.approx((1 + 10 / 3) / 13), "p1": pytest.approx(1 / 3)}
 
 
 def slates() -> list[Event]:

@@ -17,9 +17,9 @@ from sklearn.isotonic import IsotonicRegression
 from fourfold.features.inputs import Floats
 from fourfold.models.calibration import KNOTS
 from fourfold.models.ranker import Ranker
-from fourfold.training.evaluation import calibration_error
 from fourfold.training.examples import Examples
 from fourfold.training.manifest import ActionCalibration, CalibrationReport
+from fourfold.training.metrics import calibration_error
 from fourfold.training.prediction import predict_logits
 
 Doubles = NDArray[np.float64]
