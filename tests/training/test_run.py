@@ -23,8 +23,9 @@ from fourfold.pipeline.pipeline import Pipeline
 from fourfold.pipeline.slate import Request
 from fourfold.surfaces.presets import world
 from fourfold.training.loop import OnStep, TrainingConfig
+from fourfold.training.parts import NothingToTrainError
 from fourfold.training.registry import Registry
-from fourfold.training.run import NothingToTrainError, TrainingOutcome, run_training, split_time
+from fourfold.training.run import TrainingOutcome, run_training, split_time
 
 MADE = World(members=20, posts=60, days=4, slate=4, seed=2)
 SMALL = replace(

@@ -114,7 +114,7 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     seed: int
     code: str
     metrics: dict[str, float | None] = {}
-    intervals: dict[str, tuple[float, float] | None] = {}
+    intervals: dict[str, tuple[float, float]] = {}
     schema: dict[str, Any] = {}
     settings: dict[str, float] = {}
     refit: bool = False

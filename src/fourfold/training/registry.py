@@ -254,7 +254,7 @@ def _check_manifest(manifest: Manifest) -> None:
         if getattr(manifest, field) != expected:
             raise RegistryError(f"manifest.{field} is {getattr(manifest, field)!r}; write {expected!r}")
     figures = [(f"metrics[{name!r}]", value) for name, value in manifest.metrics.items()]
-    figures += [(f"intervals[{name!r}]", end) for name, ends in manifest.intervals.items() for end in ends or ()]
+    figures += [(f"intervals[{name!r}]", end) for name, ends in manifest.intervals.items() for end in ends]
     for name, value in figures:
         if value is not None and not math.isfinite(value):
             raise RegistryError(f"manifest.{name} is {value}; write None where a metric is undefined")

@@ -1,43 +1,41 @@
-"""One training run of a surface: retrieval model, item-to-item table and ranker, judged and published as a version."""
+"""One training run of a surface: trained, calibrated and judged on held-out time, and published as a version.
 
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass, replace
+If asked to, what is published is trained once more on everything, so that it has seen the newest days.
+"""
+
+from dataclasses import asdict
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
+import msgspec
 import numpy as np
+import torch
 from msgspec import Struct
 
 from fourfold import __version__
-from fourfold.definition import DCNv2, FeedSR, Recommender, TwoTower
 from fourfold.features.encoding import Encoder
-from fourfold.features.view import View
-from fourfold.models.io import RANKER_FILE, RETRIEVAL_FILE, build_ranker, build_two_tower, save_model
+from fourfold.features.table import Column, Int
+from fourfold.features.view import NEVER, View
 from fourfold.models.ranker import Ranker
-from fourfold.models.two_tower import TwoTowerModel
-from fourfold.training.checkpoint import CheckpointError
+from fourfold.training.calibration import calibrate
 from fourfold.training.evaluation import ActionMetrics, evaluate_ranker
-from fourfold.training.examples import examples, retrieval_examples
-from fourfold.training.item_to_item import Similarities, item_to_item, save
-from fourfold.training.loop import OnStep, TrainingConfig
-from fourfold.training.manifest import Manifest, TrainingData
+from fourfold.training.examples import examples
+from fourfold.training.findings import outcome_findings
+from fourfold.training.loop import TrainingConfig
+from fourfold.training.manifest import CalibrationReport, Finding, Manifest, TrainingData
+from fourfold.training.parts import Checkpoints, NothingToTrainError, OnFinding, OnStage, Trained, Training
 from fourfold.training.registry import Registry
-from fourfold.training.retrieval_trainer import RETRIEVAL_CONFIG, train_retrieval
-from fourfold.training.trainer import train
 
-OnStage = Callable[[str], OnStep]
-T = TypeVar("T")
-
-
-class NothingToTrainError(RuntimeError):
-    """There are no examples to learn from."""
+REFIT = "refit-"
+"""Before the names of stages and checkpoints of the second training."""
 
 
 class TrainingOutcome(Struct, frozen=True, kw_only=True):
-    """What a run made: the new version, what it was trained and judged on, and how well it did.
+    """What a run made: the new version, what it was trained and judged on, how well it did, and what was found.
 
-    `resumed_at` counts the ranker's steps that an earlier process had done.
+    `examples` and `trained_until` are of the published weights, `actions` and `calibration` of the judged ones: the same,
+    unless `refit`. `actions` are judged on requests with times in ``[judged_from, judged_until)``. `resumed_at` counts the
+    ranker's steps that an earlier process had done, of both trainings.
     """
 
     surface: str
@@ -45,40 +43,32 @@ class TrainingOutcome(Struct, frozen=True, kw_only=True):
     kind: str
     examples: int
     resumed_at: int
+    refit: bool
     trained_until: int
+    judged_from: int
     judged_until: int
     actions: dict[str, ActionMetrics]
+    calibration: CalibrationReport | None
+    findings: list[Finding]
 
 
-@dataclass(frozen=True)
-class Trained:
-    """The parts of a trained recommender; those that the definition does not ask for, or that had no data, are None."""
+class HeldOut(Struct, frozen=True, kw_only=True):
+    """What held-out time said of a ranker, in ``[since, before)`` (ms)."""
 
-    ranker: Ranker | None
-    retrieval: TwoTowerModel | None
-    similar: Similarities | None
-    examples: int
-    resumed_at: int
-
-    def write(self, view: View, folder: Path) -> None:
-        """Write every part as files of a version."""
-        if self.ranker is not None:
-            save_model(self.ranker, folder / RANKER_FILE)
-        if self.retrieval is not None:
-            save_model(self.retrieval, folder / RETRIEVAL_FILE)
-        if self.similar is not None:
-            save(view, self.similar, folder)
+    since: int
+    before: int
+    actions: dict[str, ActionMetrics] = {}
+    calibration: CalibrationReport | None = None
 
 
 def split_time(view: View, holdout: float) -> int:
-    """The time from which the last `holdout` part of all impressions is held back (0: none)."""
-    runs = view.table("impression").runs
-    if not runs:
+    """The time from which on the last `holdout` part of all dated impressions is held back (0: none)."""
+    if not len(view.table("impression")):
         raise NothingToTrainError(
             f"surface {view.definition.surface!r} has no impressions yet; import or post events of it, then train"
         )
-    times = np.concatenate([run.at.imag for run in runs])
-    if not holdout:
+    times = _dated_impressions(view)
+    if not holdout or not len(times):
         return view.newest_time + 1
     return int(np.quantile(times, 1 - holdout, method="lower"))
 
@@ -92,14 +82,19 @@ def run_training(
     config: TrainingConfig,
     checkpoints: Path,
     on_stage: OnStage,
+    on_finding: OnFinding = lambda _: None,
     checkpoint_seconds: float = 60.0,
+    refit: bool = False,
 ) -> TrainingOutcome:
-    """Train on impressions before `until`, judge on those from then on, publish a version (promoting is another step).
+    """Train on impressions before `until`, calibrate and judge on those from then on, publish a version.
+
+    Promoting it is another step. Where held-out time allows calibration, its earlier half calibrates and only its later half
+    judges; else all of it judges.
 
     Parameters
     ----------
     view : View
-        The state; everything in it from `until` on is hidden from training.
+        The state; everything in it from `until` on is hidden from the training that is judged.
     registry : Registry
         Where the version goes.
     until, created : int
@@ -111,139 +106,146 @@ def run_training(
         (other settings, or other data by now) is discarded.
     on_stage : callable
         Called with the name of each stage; what it returns is called after every step.
+    on_finding : callable, optional
+        Called with what is found wrong, as soon as it is found.
     checkpoint_seconds : float
         Time between two saves; 0 saves after every step.
+    refit : bool
+        Publish weights that are trained anew on everything, with the same settings and the calibration of the judged ones.
 
     Raises
     ------
     NothingToTrainError
         If the definition has no part that is trained, or there is nothing to train it on.
     """
-    definition, encoder = view.definition, Encoder(view.definition)
-    run = _Run(view, encoder, until, config, _Checkpoints(checkpoints, definition.surface, checkpoint_seconds), on_stage)
-    trained = run.trained()
-    judged_until = view.newest_time + 1
-    found = {}
-    if trained.ranker is not None and judged_until > until:
-        on_stage("evaluate")
-        found = evaluate_ranker(trained.ranker, view, encoder, until, judged_until)
-    manifest = _manifest(view, until, created, config, found)
+    encoder, findings = Encoder(view.definition), list[Finding]()
+
+    def found(finding: Finding) -> None:
+        findings.append(finding)
+        on_finding(finding)
+
+    saved = Checkpoints(checkpoints, view.definition.surface, checkpoint_seconds)
+    trained = Training(view, encoder, until, config, saved, on_stage, found).run()
+    held_out = _held_out(view, encoder, trained, until, on_stage)
+    for finding in outcome_findings(held_out.actions, held_out.calibration):
+        found(finding)
+    resumed_at, refit = _resumed_at(trained), refit and held_out.before > until
+    if refit:
+        until = held_out.before
+        again = Training(view, encoder, until, config, saved, on_stage, lambda _: None, REFIT).run()
+        trained, resumed_at = _calibrated_as(trained, again), resumed_at + _resumed_at(again)
+    manifest = Manifest(
+        **_definition(view, encoder),
+        created=created,
+        data=_data(view, until, trained),
+        seed=config.seed,
+        settings=asdict(config),
+        refit=refit,
+        code=__version__,
+        torch=str(torch.__version__),
+        metrics=_metrics(held_out.actions),
+        intervals=_intervals(held_out.actions),
+        calibration=held_out.calibration,
+        findings=findings,
+    )
     version = registry.publish(manifest, lambda folder: trained.write(view, folder))
-    run.checkpoints.clear()
+    saved.clear()
     return TrainingOutcome(
-        surface=definition.surface,
+        surface=manifest.surface,
         version=version,
         kind=manifest.kind,
-        examples=trained.examples,
-        resumed_at=trained.resumed_at,
+        examples=manifest.data.examples,
+        resumed_at=resumed_at,
+        refit=refit,
         trained_until=until,
-        judged_until=judged_until,
-        actions=found,
+        judged_from=held_out.since,
+        judged_until=held_out.before,
+        actions=held_out.actions,
+        calibration=held_out.calibration,
+        findings=findings,
     )
 
 
-@dataclass(frozen=True)
-class _Checkpoints:
-    """Where the unfinished runs of one surface are, and how often they are saved."""
-
-    folder: Path
-    surface: str
-    seconds: float
-
-    def resume(self, part: str, fit: Callable[[Path], T]) -> T:
-        """Train a part of the recommender from its checkpoint, or anew if that is of another run."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / f"{self.surface}-{part}"
-        with suppress(CheckpointError):
-            return fit(path)
-        path.unlink()
-        return fit(path)
-
-    def clear(self) -> None:
-        """Remove them, and what a killed process left half-written."""
-        for pattern in (f"{self.surface}-*", f".{self.surface}-*"):
-            for path in self.folder.glob(pattern):
-                path.unlink(missing_ok=True)
+def _held_out(view: View, encoder: Encoder, trained: Trained, until: int, on_stage: OnStage) -> HeldOut:
+    """Calibrate the ranker on the earlier half of what was held back, and judge it on the rest."""
+    before = view.newest_time + 1
+    if trained.ranker is None or before <= until:
+        return HeldOut(since=until, before=max(before, until))
+    ranker: Ranker = trained.ranker.model
+    on_stage("calibrate")
+    calibration = calibrate(ranker, examples(view, encoder, until, before))
+    since = calibration.last if calibration else until
+    on_stage("evaluate")
+    actions = evaluate_ranker(ranker, view, encoder, since, before)
+    return HeldOut(since=since, before=before, actions=actions, calibration=calibration)
 
 
-@dataclass(frozen=True)
-class _Run:
-    """The parts of a run, each trained on what lies before `until`."""
-
-    view: View
-    encoder: Encoder
-    until: int
-    config: TrainingConfig
-    checkpoints: _Checkpoints
-    on_stage: OnStage
-
-    def trained(self) -> Trained:
-        definition = self.view.definition
-        listed = any(source.kind == "item_to_item" for source in definition.sources)
-        if not listed and definition.retrieval is None and definition.ranker is None:
-            raise NothingToTrainError(
-                f"{definition.surface!r} has nothing to train; give it a ranker, a retrieval model or the source item_to_item"
-            )
-        if listed:
-            self.on_stage("item_to_item")
-        similar = item_to_item(self.view, self.until) if listed else None
-        retrieval = self._retrieval(definition.retrieval) if definition.retrieval else None
-        ranker, count, resumed_at = self._ranker(definition.ranker) if definition.ranker else (None, 0, 0)
-        return Trained(ranker, retrieval, similar, count, resumed_at)
-
-    def _ranker(self, declared: FeedSR | DCNv2) -> tuple[Ranker, int, int]:
-        """The ranker, its number of examples, and the step at which it went on."""
-        on_step = self.on_stage("ranker")
-        rows = examples(self.view, self.encoder, 0, self.until)
-        if not len(rows):
-            surface = self.view.definition.surface
-            raise NothingToTrainError(f"no impression of {surface!r} lies before the split; hold back less")
-
-        def fit(checkpoint: Path) -> tuple[Ranker, int]:
-            model = build_ranker(declared, self.encoder.schema, self.config.seed)
-            report = train(model, rows.sequences, self.config, checkpoint, on_step, self.checkpoints.seconds)
-            return model, report.resumed_at
-
-        model, resumed_at = self.checkpoints.resume("ranker", fit)
-        return model, len(rows), resumed_at
-
-    def _retrieval(self, declared: TwoTower) -> TwoTowerModel | None:
-        """The retrieval model; None if there are too few positive outcomes to tell apart."""
-        on_step = self.on_stage("retrieval")
-        rows = retrieval_examples(self.view, self.encoder, 0, self.until, declared.recent)
-        if len(rows.target) < 2:
-            return None
-
-        def fit(checkpoint: Path) -> TwoTowerModel:
-            model = build_two_tower(declared, self.encoder.schema, self.config.seed)
-            config = replace(RETRIEVAL_CONFIG, seed=self.config.seed)
-            train_retrieval(model, rows, config, checkpoint, on_step, self.checkpoints.seconds)
-            return model
-
-        return self.checkpoints.resume("retrieval", fit)
+def _calibrated_as(judged: Trained, again: Trained) -> Trained:
+    """The second training with the calibration of the first: there is no later time left to fit one on."""
+    if judged.ranker is not None and again.ranker is not None:
+        again.ranker.model.calibration.load_state_dict(judged.ranker.model.calibration.state_dict())
+    return again
 
 
-def _manifest(view: View, until: int, created: int, config: TrainingConfig, found: dict[str, ActionMetrics]) -> Manifest:
-    definition: Recommender = view.definition
-    metrics = {
-        f"{action}.{name}": getattr(m, name) for action, m in found.items() for name in ("auc", "member_auc", "ne", "ece")
+def _resumed_at(trained: Trained) -> int:
+    return trained.ranker.resumed_at if trained.ranker else 0
+
+
+def _definition(view: View, encoder: Encoder) -> dict[str, Any]:
+    """What a manifest says of the definition."""
+    definition = view.definition
+    return {
+        "surface": definition.surface,
+        "kind": definition.ranker.kind if definition.ranker else "sources",
+        "definition_hash": definition.hash,
+        "trained_hash": definition.trained_hash,
+        "definition": definition.to_dict(),
+        "schema": msgspec.to_builtins(encoder.schema),
     }
-    return Manifest(
-        surface=definition.surface,
-        kind=definition.ranker.kind if definition.ranker else "sources",
-        created=created,
-        definition_hash=definition.hash,
-        trained_hash=definition.trained_hash,
-        definition=definition.to_dict(),
-        data=_data(view, until),
-        seed=config.seed,
-        code=__version__,
-        metrics=metrics,
+
+
+def _metrics(actions: dict[str, ActionMetrics]) -> dict[str, float | None]:
+    """Every number of what was judged, under ``ACTION.METRIC``."""
+    return {
+        f"{action}.{name}": value
+        for action, found in actions.items()
+        for name, value in msgspec.structs.asdict(found).items()
+        if not name.endswith("_ci") and (value is None or isinstance(value, int | float))
+    }
+
+
+def _intervals(actions: dict[str, ActionMetrics]) -> dict[str, tuple[float, float]]:
+    """Every 95 % interval of what was judged, under ``ACTION.METRIC``."""
+    return {
+        f"{action}.{name.removesuffix('_ci')}": value
+        for action, found in actions.items()
+        for name, value in msgspec.structs.asdict(found).items()
+        if name.endswith("_ci") and value is not None
+    }
+
+
+def _dated_impressions(view: View) -> Int:
+    """The times of all impressions whose time says more than their order."""
+    shown = _rows(view, "impression", NEVER)
+    if not len(shown["time"]):
+        return shown["time"]
+    times: Int = shown["time"][view.details.of(shown["details"]).dated]
+    return times
+
+
+def _data(view: View, until: int, trained: Trained) -> TrainingData:
+    times = np.concatenate([_rows(view, name, until)["time"] for name in ("impression", "action")])
+    return TrainingData(
+        events=len(times),
+        first=int(times.min(initial=until)),
+        last=until,
+        offset=view.offset,
+        examples=trained.ranker.examples if trained.ranker else 0,
+        hash=trained.ranker.examples_hash if trained.ranker else None,
     )
 
 
-def _data(view: View, until: int) -> TrainingData:
-    runs = [run for name in ("impression", "action") for run in view.table(name).runs]
-    times = np.concatenate([run.at.imag for run in runs])
-    times = times[times < until]
-    return TrainingData(events=len(times), first=int(times.min(initial=until)), last=until, offset=view.offset)
+def _rows(view: View, table: str, before: int) -> dict[str, Column]:
+    """The rows of all viewers in a table before a time."""
+    viewers = view.all_rows(view.definition.viewer.name)
+    return view.table(table).slice(viewers, np.zeros_like(viewers), np.full_like(viewers, before))

@@ -35,7 +35,8 @@ def train(
     Parameters
     ----------
     model : Ranker
-        New, or trained before and to be trained on: then its normalisation stays as it was.
+        New, or trained before and to be trained on: then its normalisation stays as it was. Its calibration does not: it
+        was that of other weights.
     sequences : Sequences
         Training rows; a NaN label is unknown and teaches nothing.
     config : TrainingConfig
@@ -63,6 +64,7 @@ def train(
     ]
     if not batches:
         raise ValueError("no row has a weight above 0; give training at least one sequence with an example")
+    model.calibration.reset()
     checkpointing = None
     if checkpoint:
         run = _run(model, sequences, config)
