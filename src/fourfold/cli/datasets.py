@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fourfold.data.edge_list import edge_list_reader
+from fourfold.data.exported import ExportedReader
 from fourfold.data.fetch import movielens_100k
 from fourfold.data.kuairand import kuairand_reader
 from fourfold.data.mapping import Mapping
@@ -12,7 +13,7 @@ from fourfold.data.reading import DataError, Reader
 from fourfold.definition import DefinitionError, Recommender
 from fourfold.surfaces.presets import PRESETS
 
-DATASETS = ("movielens-100k", "movielens-latest-small", "movielens", "kuairand", "musae-github")
+DATASETS = ("movielens-100k", "movielens-latest-small", "movielens", "kuairand", "musae-github", "events")
 GRAPH_MADE = 1_559_347_200_000
 """When the edges of MUSAE GitHub were collected (June 2019), in milliseconds: the file has no times."""
 
@@ -41,8 +42,10 @@ def reader_of(data: str, source: Path | None, cache: Path, say: Callable[[str], 
         return _mapped(data, source)
     if source is None:
         if data != "movielens-100k":
-            raise DataError(f"{data} is not fetched for you; download it and pass its folder with --from")
+            raise DataError(f"{data} is not fetched for you; pass the folder that holds it with --from")
         source = movielens_100k(cache, say)
+    if data == "events":
+        return ExportedReader(source)
     if data == "kuairand":
         return kuairand_reader(source)
     if data == "musae-github":

@@ -12,6 +12,10 @@ DAY_MS = 86_400_000
 """How far ahead of the clock an imported event may lie."""
 
 
+class SetupError(ValueError):
+    """Arguments that do not go together; the message says which do."""
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
     app.command()(define)
@@ -43,9 +47,10 @@ def define(
 
 def import_(
     data: Annotated[
-        str,
+        list[str],
         typer.Argument(
-            help="A data set (movielens-100k, movielens-latest-small, movielens, kuairand, musae-github), or a mapping file."
+            help="A data set (movielens-100k, movielens-latest-small, movielens, kuairand, musae-github; events: what "
+            "`fourfold events export` wrote), or a mapping file. With --guess, your files."
         ),
     ],
     source: Annotated[
@@ -57,12 +62,45 @@ def import_(
     home: Home = DEFAULT_HOME,
     json: Json = False,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first row that is no event.")] = False,
+    guess: Annotated[
+        bool, typer.Option("--guess", help="Import nothing: draft a mapping file from your files' columns and first rows.")
+    ] = False,
+    written: Annotated[
+        Path | None, typer.Option("--out", help="Where the draft goes: a new file. Otherwise it is printed.")
+    ] = None,
 ) -> None:
     """Import a data set, or your own CSV, Parquet or JSON Lines files, into the log.
 
     Rows that are no events are counted, explained and set aside. Importing twice changes nothing: event ids are the same.
-    Your own files need a mapping file in TOML: pass it in place of a data set's name, with --from FOLDER.
+    Your own files need a mapping file in TOML: pass it in place of a data set's name, with --from FOLDER. `fourfold import
+    --guess FILE... --out mapping.toml` drafts one: read it, correct it, import it.
     """
+    if guess:
+        _draft([(source or Path()) / name for name in data], written, json)
+        return
+    if len(data) > 1 or written is not None:
+        raise SetupError("one data set or mapping file is imported at a time; several files and --out go with --guess")
+    _import(data[0], source, home, json, strict)
+
+
+def _draft(paths: list[Path], written: Path | None, json: bool) -> None:
+    """Print or write the draft of a mapping file."""
+    from fourfold.data.draft import draft_mapping  # noqa: PLC0415
+    from fourfold.durable.files import write_file  # noqa: PLC0415
+
+    if written is not None and written.exists():
+        raise SetupError(f"{written} exists already, perhaps with your corrections; name a new file")
+    text = draft_mapping(paths)
+    if written is None:
+        report({"mapping": text}, json, text.rstrip("\n"))
+        return
+    write_file(written, text.encode())
+    hint = f"wrote {written}: read it, correct it, then `fourfold import {written} --from FOLDER`, as it says"
+    report({"mapping": text, "path": str(written)}, json, hint)
+
+
+def _import(data: str, source: Path | None, home: Path, json: bool, strict: bool) -> None:
+    """Import a data set, or files by a mapping."""
     from fourfold.cli.datasets import reader_of  # noqa: PLC0415
     from fourfold.data.importing import run_import  # noqa: PLC0415
     from fourfold.modes.home import Home as Opened  # noqa: PLC0415

@@ -18,6 +18,7 @@ from fourfold.data.reading import DataError, Rejected
 
 ROWS = 65_536
 BLOCK_BYTES = 8 << 20
+FORMATS = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson")
 SUFFIXES = {".csv": ",", ".tsv": "\t", ".inter": "\t", ".item": "\t", ".user": "\t"}
 
 _ONE = "\x1f"

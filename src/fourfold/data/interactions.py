@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from fourfold.data.columns import Faults, Mask, Unit, ids, numbers, times, wrong_numbers
 from fourfold.data.files import Chunk
@@ -28,10 +29,14 @@ class TimeColumn:
 
 @dataclass(frozen=True, kw_only=True)
 class ActionRule:
-    """The action `name` happened where ``at_least <= column <= at_most``; its value is that of the column `value`."""
+    """The action `name` happened where ``at_least <= column <= at_most``; its value is that of the column `value`.
+
+    With `per`, it is the column divided by that one which lies between the bounds, such as time watched by length.
+    """
 
     name: str
     column: str
+    per: str | None = None
     at_least: float = 1.0
     at_most: float = math.inf
     value: str | None = None
@@ -68,7 +73,7 @@ class InteractionColumns:
     def wanted(self) -> list[str]:
         """Every column that is read, once."""
         optional = [self.id, self.request, self.position]
-        optional += [column for rule in self.rules for column in (rule.column, rule.value)]
+        optional += [column for rule in self.rules for column in (rule.column, rule.per, rule.value)]
         optional += [self.names.column, self.names.value] if self.names else []
         optional += self.context.values()
         wanted = [self.viewer, self.item, self.time.column, *(column for column in optional if column is not None)]
@@ -147,12 +152,20 @@ def _positions(chunk: Chunk, column: str | None, faults: Faults) -> pa.Array:
 def _rules(chunk: Chunk, columns: InteractionColumns, faults: Faults) -> list[tuple[Mask, pa.Array]]:
     found = []
     for rule in columns.rules:
-        column = chunk.rows.column(rule.column)
-        parsed = numbers(column)
-        faults.add(wrong_numbers(column, parsed), f"{rule.column}: not a number")
-        values = parsed.fill_null(math.nan).to_numpy(zero_copy_only=False)
+        values = _numbers(chunk, rule.column, faults)
+        if rule.per is not None:
+            per = _numbers(chunk, rule.per, faults)
+            values = np.divide(values, per, out=np.full(len(values), math.nan), where=per > 0)
         found.append(((values >= rule.at_least) & (values <= rule.at_most), _values(chunk, rule.value)))
     return found
+
+
+def _numbers(chunk: Chunk, name: str, faults: Faults) -> NDArray[np.float64]:
+    column = chunk.rows.column(name)
+    parsed = numbers(column)
+    faults.add(wrong_numbers(column, parsed), f"{name}: not a number")
+    values: NDArray[np.float64] = parsed.fill_null(math.nan).to_numpy(zero_copy_only=False).astype(np.float64)
+    return values
 
 
 def _values(chunk: Chunk, column: str | None) -> pa.Array:

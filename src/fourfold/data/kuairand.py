@@ -39,6 +39,13 @@ _FLAGS = {
     "hate": "is_hate",
     "profile_enter": "is_profile_enter",
 }
+_WATCHED = (
+    ActionRule(name="watch_half", column="play_time_ms", per="duration_ms", at_least=0.5),
+    ActionRule(name="watch_most", column="play_time_ms", per="duration_ms", at_least=0.9),
+    ActionRule(name="watch_20s", column="play_time_ms", at_least=20_000),
+)
+"""How long a video was watched, in steps: not an aim in itself, but a ranker that must tell them apart orders clicks better."""
+
 _PLAYED = {"click", "long_view"}
 _LISTED = {"long_view": "long_watch_seq", "like": "like_seq"}
 """Of which actions the earlier exposures tell, and in which list of items."""
@@ -131,6 +138,7 @@ def _log(surface: str) -> InteractionColumns:
         for name, column in _FLAGS.items()
     )
     time = TimeColumn(column="time_ms", unit="ms")
+    rules += _WATCHED
     return InteractionColumns(
         surface=surface, viewer="user_id", item="video_id", time=time, rules=rules, context={"tab": "tab"}
     )

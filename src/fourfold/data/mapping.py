@@ -40,7 +40,7 @@ from pydantic_core import ErrorDetails
 
 from fourfold.data.columns import EARLIEST, LATEST, Unit
 from fourfold.data.entities import AttributeColumn, EdgeColumns, EntityColumns, Kind
-from fourfold.data.files import TextFormat, check_columns, columns_of, text_format
+from fourfold.data.files import FORMATS, TextFormat, check_columns, columns_of, text_format
 from fourfold.data.interactions import ActionNames, ActionRule, InteractionColumns, TimeColumn
 from fourfold.data.reading import DataError
 from fourfold.data.tabular import EdgeFile, EntityFile, LogFile, TabularReader
@@ -50,7 +50,6 @@ from fourfold.definition.part import Name
 T = TypeVar("T", bound="_Files")
 
 _ALTERNATIVES = {"str", "ActionMapping", "AttributeMapping"}
-FORMATS = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson")
 
 
 class _Table(pydantic.BaseModel):
@@ -104,8 +103,9 @@ class AttributeMapping(_Table):
 class _Files(_Table, ABC):
     file: str | None = None
     files: tuple[str, ...] = ()
-    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+    delimiter: Annotated[str, Field(min_length=1, max_length=8)] | None = None
     encoding: str = "utf8"
+    names: tuple[str, ...] = Field(default=(), alias="columns")
 
     def paths(self, folder: Path, key: str) -> list[Path]:
         """The files meant, or an error that names the key and what the folder has."""
@@ -128,7 +128,8 @@ class _Files(_Table, ABC):
 
     def text(self, path: Path) -> TextFormat:
         """How its text files are written."""
-        return TextFormat(delimiter=self.delimiter or text_format(path).delimiter, encoding=self.encoding)
+        delimiter = self.delimiter or text_format(path).delimiter
+        return TextFormat(delimiter=delimiter, encoding=self.encoding, names=self.names)
 
 
 class LogMapping(_Files):
@@ -252,20 +253,22 @@ class Mapping(_Table):
         """
         if not (self.logs or self.entities or self.edges):
             raise DataError("the mapping names no files; write [[logs]], [[entities]] or [[edges]]")
+        logs = [
+            LogFile(path=path, columns=table.described(self.surface), text=table.text(path), viewers=table.viewers)
+            for table, path in _checked("logs", self.logs, folder)
+        ]
+        logged = {file.path for file in logs}
         return TabularReader(
             name=self.name,
             entities=[
-                EntityFile(path=path, columns=table.described(), text=table.text(path))
+                EntityFile(path=path, columns=table.described(), text=table.text(path), repeats=path in logged)
                 for table, path in _checked("entities", self.entities, folder)
             ],
             edges=[
                 EdgeFile(path=path, columns=table.described(), text=table.text(path), nodes=table.nodes)
                 for table, path in _checked("edges", self.edges, folder)
             ],
-            logs=[
-                LogFile(path=path, columns=table.described(self.surface), text=table.text(path), viewers=table.viewers)
-                for table, path in _checked("logs", self.logs, folder)
-            ],
+            logs=logs,
             at=self.at,
         )
 

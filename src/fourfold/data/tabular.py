@@ -1,11 +1,12 @@
 """The reader behind every other: entity, edge and log files, described by their columns, as one stream in event time."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -19,13 +20,17 @@ from fourfold.data.reading import DataError, ReadBatch
 
 @dataclass(frozen=True, kw_only=True)
 class EntityFile:
-    """A file of entities. `derive` makes the columns that `columns` names out of those that `read` lists."""
+    """A file of entities. `derive` makes the columns that `columns` names out of those that `read` lists.
+
+    With `repeats`, many rows say the same of one entity, as where a log describes its items: each is taken once.
+    """
 
     path: Path
     columns: EntityColumns
     text: TextFormat | None = None
     read: tuple[str, ...] = ()
     derive: Callable[[pa.RecordBatch], pa.RecordBatch] | None = None
+    repeats: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +90,7 @@ class TabularReader:
     def upserts(self, time: int) -> Iterator[ReadBatch]:
         """All entities, at `time`."""
         for file in self.entities:
-            for chunk in chunks(file.path, file.read or file.columns.wanted(), file.text):
+            for chunk in _once(file):
                 rows = file.derive(chunk.rows) if file.derive else chunk.rows
                 derived = Chunk(file=chunk.file, rows=rows, numbers=chunk.numbers, rejected=chunk.rejected)
                 yield upserts(derived, file.columns, self.name, time)
@@ -129,6 +134,25 @@ class TabularReader:
         for file in self.edges:
             if file.nodes is not None:
                 yield file.nodes, _distinct(file.path, file.text, [file.columns.source, file.columns.target])
+
+
+def _once(file: EntityFile) -> Iterator[Chunk]:
+    """The chunks of an entity file; where rows repeat, without those whose like came before."""
+    seen: set[tuple[object, ...]] = set()
+    for chunk in chunks(file.path, file.read or file.columns.wanted(), file.text):
+        nested = any(pa.types.is_nested(column.type) for column in chunk.rows.columns)
+        yield chunk if nested or not file.repeats else _unlike(chunk, seen)
+
+
+def _unlike(chunk: Chunk, seen: set[tuple[object, ...]]) -> Chunk:
+    """The rows of a chunk that are not in `seen`, each once; they are added to it."""
+    names = chunk.rows.schema.names
+    numbered = pa.Table.from_batches([chunk.rows]).append_column("", pa.array(np.arange(len(chunk.rows))))
+    first = np.sort(numbered.group_by(names).aggregate([("", "min")])["_min"].to_numpy())
+    values = list(zip(*(column.take(pa.array(first)).to_pylist() for column in chunk.rows.columns), strict=True))
+    new = first[[row not in seen for row in values]] if len(first) else first
+    seen.update(values)
+    return replace(chunk, rows=chunk.rows.take(pa.array(new)), numbers=chunk.numbers[new])
 
 
 def _first(path: Path, text: TextFormat | None, when: TimeColumn) -> int | None:
