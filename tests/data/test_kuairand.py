@@ -22,7 +22,8 @@ def folder(path: Path, suffix: str = "parquet", *, before: bool = False) -> Path
         "video_id": [5, 5, 6],
         "time_ms": [START + 20, START + 10, START],
         **{signal: [0, 0, 0] for signal in SIGNALS},
-        "play_time_ms": [900, 0, 0],
+        "play_time_ms": [900, 0, 25_000],
+        "duration_ms": [1_000, 9_000, 0],
         "tab": [1, 2, 1],
     }
     log |= {"is_click": [1, 0, 0], "long_view": [1, 0, 0], "is_hate": [0, 1, 0]}
@@ -86,16 +87,18 @@ def test_log_and_attributes(tmp_path: Path, suffix: str) -> None:
     ]
     assert [(e.time - START, e.context) for e in events if isinstance(e, Impression | Action)] == [
         (0, {"tab": "1"}),
+        (0, {"tab": "1"}),
         (10, {"tab": "2"}),
         (10, {"tab": "2"}),
-        (20, {"tab": "1"}),
-        (20, {"tab": "1"}),
-        (20, {"tab": "1"}),
+        *[(20, {"tab": "1"})] * 5,
     ]
     assert [(e.viewer, e.name, e.value) for e in events if isinstance(e, Action)] == [
+        ("1", "watch_20s", None),
         ("2", "hate", None),
         ("1", "click", 900.0),
         ("1", "long_view", 900.0),
+        ("1", "watch_half", None),
+        ("1", "watch_most", None),
     ]
 
 

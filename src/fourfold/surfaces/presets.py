@@ -72,6 +72,7 @@ def kuairand() -> Recommender:
             Action("forward").worth(5),
             Action("profile_enter").worth(2),
             Action("hate").worth(-20),
+            *(Action(name, passive=True) for name in ("watch_half", "watch_most", "watch_20s")),
         ),
         features=_kuairand_features(),
         filters=(Seen(), Excluded(), Hidden(("hate",))),
