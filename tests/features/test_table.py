@@ -1,10 +1,12 @@
 """Tables against a plain list of rows, however the rows arrived."""
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fourfold.features.table import FOREVER, Int, Table, newest_keys
+from fourfold.features.table import FOREVER, Int, Table, merged, newest_keys
 
 LAST = (1 << 52) - 1
 moments = st.sampled_from([0, 1, 5, 5, 6, 1_704_067_200_000, LAST - 1, LAST])
@@ -15,12 +17,12 @@ asked = st.lists(
 )
 
 
-def table_of(made: list[Row], step: int = 1) -> Table:
-    table = Table()
+def table_of(made: list[Row], step: int = 1, onto: Table | None = None) -> Table:
+    table, offset = onto or Table(), len(onto or ())
     for start in range(0, len(made), step):
         part = made[start : start + step]
         ties = np.array([row[2] for row in part], np.uint64)
-        place = np.arange(start, start + len(part))
+        place = np.arange(start, start + len(part)) + offset
         table = table.added(ints(part, 0), ints(part, 1), {"tie": ties, "value": place})
     return table
 
@@ -87,14 +89,54 @@ def test_an_empty_table_answers() -> None:
     assert newest_keys(Table(), 3).tolist() == []
 
 
-@given(rows, st.sets(st.integers(0, 9) | st.just((1 << 64) - 1)), moments, st.integers(1, 7))
-def test_rows_are_taken_out_by_their_ties(made: list[Row], ties: set[int], since: int, step: int) -> None:
-    table = table_of(made, step)
-    left = table.without(np.array(sorted(ties), np.uint64), since)
-    kept = sorted(n for n, (_, when, tie) in enumerate(made) if not (tie in ties and when >= since))
+@given(rows, st.lists(st.integers(0, 40), max_size=9), asked, st.integers(1, 7), st.integers(0, 30))
+def test_rows_are_taken_out_one_by_one(made: list[Row], picked: list[int], others: list[Row], step: int, sealed: int) -> None:
+    """Rows that are there, and some that are not or differ in their tie."""
+    table = table_of(made[:sealed], step).sealed() if sealed < len(made) else table_of(made, step)
+    table = table_of(made[sealed:], step, table) if sealed < len(made) else table
+    gone = [*(made[n] for n in picked if n < len(made)), *others]
+    left = table.without(ints(gone, 0), ints(gone, 1), np.array([row[2] % (1 << 64) for row in gone], np.uint64))
+    kept = sorted(n for n, row in enumerate(made) if row not in gone)
     assert sorted(int(n) for run in left.runs for n in run.columns["value"]) == kept
     assert len(table) == len(made)
     everyone = np.array([0, 1, 2, 3, LAST])
     first, end = np.zeros(5, np.int64), np.full(5, LAST + 1)
     assert left.count(everyone, first, end).tolist() == [sum(made[n][0] == key for n in kept) for key in everyone]
     assert all(len(run) for run in left.runs)
+    assert left.kept <= table.kept
+
+
+@given(rows, rows, st.integers(1, 7))
+def test_merging_and_sorting_put_rows_into_the_same_order(made: list[Row], more: list[Row], step: int) -> None:
+    parts = [part for part in (made, more) if part]
+    if not parts:
+        return
+    runs = [table_of(part, len(part)).runs[0] for part in parts]
+    found = merged(runs)
+    rows_found = zip(found.keys.tolist(), found.times.tolist(), found.columns["tie"].tolist(), strict=True)
+    assert list(rows_found) == sorted(made + more)
+    assert found.newest == max(row[1] for row in made + more)
+
+
+def test_sealed_runs_stay_and_make_way_for_those_that_replace_them() -> None:
+    table = table_of([(n, n, n) for n in range(8)], 8).sealed()
+    grown = table_of([(n, n, n) for n in range(99, 120)], 3, table)
+    assert grown.runs[0] is table.runs[0]
+    assert len(grown) == 29
+    file = replace(table.runs[0], mapped=True)
+    swapped = grown.replaced(table.runs, [file])
+    assert (swapped.runs[0], swapped.kept, swapped.runs[1:]) == (file, 1, grown.runs[1:])
+    assert swapped.replaced(table.runs, []).runs == swapped.runs, "these were others"
+    again = grown.replaced(table.runs, table.runs)
+    assert (again.runs, again.kept) == (grown.runs, 0)
+
+
+def test_small_numbers_take_little_room_and_come_back_wide() -> None:
+    one, ties = np.array([1]), {"tie": np.zeros(1, np.uint64)}
+    table = Table().added(one, one, {"item": np.array([7]), "far": np.array([1 << 40]), **ties})
+    assert [table.runs[0].columns[name].dtype for name in ("item", "far")] == [np.int32, np.int64]
+    found = table.slice(one, one, one + 1)
+    assert [found[name].dtype for name in ("item", "far")] == [np.int64, np.int64]
+    assert (found["item"].tolist(), found["far"].tolist()) == ([7], [1 << 40])
+    both = table.added(one, one, {"item": np.array([1 << 33]), "far": one, **ties})
+    assert sorted(both.slice(one, one, one + 1)["item"].tolist()) == [7, 1 << 33]

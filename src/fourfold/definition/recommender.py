@@ -40,6 +40,8 @@ TRAINED_FIELDS = (
     "edges",
     "actions",
     "attribution",
+    "lateness",
+    "memory",
     "history",
     "features",
     "retrieval",
@@ -47,7 +49,7 @@ TRAINED_FIELDS = (
 )
 """The fields that a model's weights depend on. The others (sources, filters, utilities, slate) may change without training."""
 
-STATE_FIELDS = ("surface", "viewer", "item", "context", "edges", "features")
+STATE_FIELDS = ("surface", "viewer", "item", "context", "edges", "lateness", "memory", "features")
 """The fields that decide what is kept of events, beside the names of actions."""
 
 
@@ -97,6 +99,12 @@ class Recommender:
         How many past impressions rankers read.
     attribution : str
         How long after an impression an action still counts as its outcome.
+    lateness : str, optional
+        How much older than the newest event that the log held before it an impression or action may be; one that is older is
+        ignored, by training and serving alike. None: however late, it counts.
+    memory : str, optional
+        How far back impressions and actions count for features, histories, sources and filters. With a lateness too, serving
+        need not keep what is older. None: for ever.
     sources, filters, early_ranker, ranker, selector
         The stages of a request. Without a ranker, and until one is trained, sources decide the order.
     retrieval : TwoTower, optional
@@ -117,6 +125,8 @@ class Recommender:
     features: tuple[Feature, ...] = ()
     history: History = History()
     attribution: Duration = "1d"
+    lateness: Duration | None = None
+    memory: Duration | None = None
     sources: Annotated[tuple[Source, ...], Field(min_length=1)] = (Trending(),)
     filters: tuple[Filter, ...] = (Seen(), Expired(), Excluded())
     retrieval: TwoTower | None = None

@@ -1,45 +1,49 @@
 """The log consumer that keeps a recommender's state: catch up with the log, commit what was computed, go on after a crash.
 
-The tables' sorted runs are saved as they are made, so a commit writes what is new since the last one. State and offset are
-committed in one transaction; replaying events that are already in the state changes nothing.
+The tables' sorted runs are saved as they are made, so a commit writes what is new since the last one. Large runs are merged into
+files and mapped from there: the process itself holds what came since. State and offset are committed in one transaction;
+replaying events that are already in the state changes nothing.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
 import msgspec
-import numpy as np
-import pyarrow as pa
 
 from fourfold.definition import Recommender
 from fourfold.events.log import Log
+from fourfold.features.saved import (
+    FORMAT,
+    Manifest,
+    StateLostError,
+    StoredRun,
+    encode,
+    load_run,
+    names_key,
+    needed,
+    write_merged,
+)
 from fourfold.features.state import State
-from fourfold.features.table import Run, Table, pairs
+from fourfold.features.table import Run, Table
 from fourfold.features.view import View
-from fourfold.stores.consumer import ConsumerStore
+from fourfold.stores.consumer import ConsumerStore, StaleConsumerError
 
 MANIFEST = b"manifest"
-FORMAT = 2
 ATTEMPTS = 20
 """How often loading begins anew because another process committed meanwhile."""
 
+LARGE_RUN = 1 << 15
+"""From how many rows on what is new of a table goes into a file."""
 
-class StateLostError(RuntimeError):
-    """The state must be computed anew, but the log no longer reaches back to its beginning."""
+SETTLE_EVENTS = 1 << 20
+"""After how many events of a backlog the state is committed, or at least put into files, so that memory stays bounded."""
 
-
-class Manifest(msgspec.Struct, frozen=True):
-    """What a committed state consists of: its offset, the runs of each table, and where the saved names of each space end."""
-
-    definition: str
-    offset: int
-    tables: dict[str, list[int]]
-    names: dict[str, list[int]]
-    next_run: int
-    ignored: dict[str, int]
-    format: int = FORMAT
+Runs = dict[str, tuple[Run, ...]]
+Saved = dict[int, tuple[StoredRun, Run]]
+"""The saved runs by identity; kept, so that no other takes their address."""
 
 
 class StateConsumer:
@@ -66,11 +70,11 @@ class StateConsumer:
     def __init__(self, definition: Recommender, log: Log, store: ConsumerStore, *, commits: bool = True) -> None:
         self.state = State(definition)
         self._log, self._store, self.commits = log, store, commits
-        self._lock = threading.Lock()
-        self._saved: dict[int, tuple[int, Run]] = {}
+        self._lock, self._settling = threading.Lock(), threading.Lock()
+        self._saved: Saved = {}
         self._replaced: list[bytes] = []
         self._manifest = self._restored()
-        self._committed = self.state.offset
+        self._committed = self._settled = self.state.offset
 
     def __enter__(self) -> Self:
         return self
@@ -102,6 +106,8 @@ class StateConsumer:
             count = end - start if limit is None else min(end - start, limit)
             for offset, batch in self._log.read(start, count) if count > 0 else ():
                 self.state.apply(batch, offset + batch.num_rows)
+                if self.state.offset - self._settled >= SETTLE_EVENTS:
+                    self._settle()
                 if on_progress:
                     on_progress(self.state.offset - start, end - start)
             return self.state.offset - start
@@ -134,8 +140,8 @@ class StateConsumer:
         theirs = self._ours(found) if found else self._manifest
         if theirs is None or reached >= self.state.offset:
             return
-        self._committed, self._saved, self._replaced = reached, {}, _keys(theirs)
-        self._manifest = Manifest(theirs.definition, 0, {}, {}, theirs.next_run, {})
+        self._committed, self._saved, self._replaced = reached, {}, theirs.keys
+        self._manifest = Manifest(theirs.definition, 0, -1, {}, {}, theirs.next_run, {})
         self.commit()
         self.commits = True
 
@@ -147,39 +153,86 @@ class StateConsumer:
         StaleConsumerError
             If another process commits to this store too.
         """
-        view = self.state.view()
-        if view.offset == self._committed:
-            return
-        puts, manifest, saved = self._changes(view)
-        gone = [_run_key(number) for identity, (number, _) in self._saved.items() if identity not in saved] + self._replaced
-        puts[MANIFEST] = msgspec.json.encode(manifest)
-        self._store.commit(view.offset, puts, gone, expected=self._committed)
-        self._committed, self._manifest, self._saved, self._replaced = view.offset, manifest, saved, []
-        self._log.acknowledge(f"state-{self.state.definition.surface}", view.offset)
+        with self._settling:
+            if self.state.offset == self._committed:
+                return
+            with self._compacted() as (view, runs, written):
+                puts, manifest, saved = self._changes(view, runs, written)
+                puts[MANIFEST] = msgspec.json.encode(manifest)
+                gone = {*self._manifest.keys, *self._replaced} - set(manifest.keys)
+                self._store.commit(view.offset, puts, gone, expected=self._committed)
+                self._committed, self._manifest, self._saved, self._replaced = view.offset, manifest, saved, []
+            self._log.acknowledge(f"state-{self.state.definition.surface}", view.offset)
 
-    def _changes(self, view: View) -> tuple[dict[bytes, bytes], Manifest, dict[int, tuple[int, Run]]]:
+    def _settle(self) -> None:
+        """Commit in the middle of a backlog; where another process commits, or this one does not, only let go of memory."""
+        if self.commits:
+            try:
+                self.commit()
+            except StaleConsumerError:
+                # Said again by the commit that the caller asks for; what was new is in files all the same.
+                self._settled = self.state.offset
+        else:
+            with self._settling, self._compacted():
+                pass
+
+    @contextmanager
+    def _compacted(self) -> Iterator[tuple[View, Runs, Saved]]:
+        """The state with large runs in files: a view, its runs now, and those of them that are new files.
+
+        What is committed inside keeps its files. All others are removed at the end: who maps one keeps its rows.
+        """
+        files = self._store.files
+        with files.exclusive():
+            view, written = self.state.sealed(), Saved()
+            runs = {name: table.runs for name, table in view.tables.items()}
+            try:
+                for name, of_table in view.tables.items():
+                    runs[name] = self._in_files(of_table.runs, written)
+                yield view, runs, written
+            finally:
+                self.state.replace(view, runs)
+                self._settled = view.offset
+                committed = self._manifest.files
+                for stored, _ in written.values():
+                    if stored.name not in committed:
+                        files.remove(stored.name)
+            if self._committed == view.offset:
+                files.sweep(committed)
+
+    def _in_files(self, runs: tuple[Run, ...], written: Saved) -> tuple[Run, ...]:
+        """Runs of one table with what is new merged into a file, where it is much, and with files of like size."""
+        mapped, fresh = [run for run in runs if run.mapped], [run for run in runs if not run.mapped]
+        if sum(map(len, fresh)) < LARGE_RUN:
+            return runs
+        while mapped and len(mapped[-1]) < 2 * sum(map(len, fresh)):
+            fresh.insert(0, mapped.pop())
+        made = write_merged(self._store.files, fresh, None)
+        if made is not None:
+            written[id(made[1])] = made
+            mapped.append(made[1])
+        return tuple(mapped)
+
+    def _changes(self, view: View, runs: Runs, written: Saved) -> tuple[dict[bytes, bytes], Manifest, Saved]:
         puts: dict[bytes, bytes] = {}
-        saved: dict[int, tuple[int, Run]] = {}
+        known, saved = self._saved | written, Saved()
         number = self._manifest.next_run
-        tables: dict[str, list[int]] = {}
-        for name, table in view.tables.items():
-            tables[name] = []
-            for run in table.runs:
-                if id(run) not in self._saved:
-                    puts[_run_key(number)] = _encode(run)
-                    saved[id(run)] = (number, run)
-                    number += 1
-                else:
-                    saved[id(run)] = self._saved[id(run)]
-                tables[name].append(saved[id(run)][0])
+        for run in (run for of_table in runs.values() for run in of_table):
+            if id(run) not in known:
+                known[id(run)] = StoredRun(f"run/{number}", run.newest), run
+                puts[known[id(run)][0].name.encode()] = encode(run)
+                number += 1
+            saved[id(run)] = known[id(run)]
+        tables = {name: [saved[id(run)][0] for run in of_table] for name, of_table in runs.items()}
         names = {space: list(ends) for space, ends in self._manifest.names.items()}
         for space, size in view.sizes.items():
             start = names.setdefault(space, [0])[-1]
             if size > start:
-                puts[_names_key(space, start)] = msgspec.msgpack.encode(view.names[space].since(start)[: size - start])
+                puts[names_key(space, start)] = msgspec.msgpack.encode(view.names[space].since(start)[: size - start])
                 names[space].append(size)
         definition = self.state.definition.state_hash
-        return puts, Manifest(definition, view.offset, tables, names, number, dict(view.ignored)), saved
+        manifest = Manifest(definition, view.offset, view.clock, tables, names, number, dict(view.ignored))
+        return puts, manifest, saved
 
     def _restored(self) -> Manifest:
         """Load what is committed; all of it from one commit, though another process may commit meanwhile."""
@@ -206,7 +259,7 @@ class StateConsumer:
         if replaces and self.commits:
             self._store.reset()
         self.state, self._saved = State(definition), {}
-        return Manifest(definition.state_hash, 0, {}, {}, 0, {})
+        return Manifest(definition.state_hash, 0, -1, {}, {}, 0, {})
 
     def _load(self, found: bytes | None) -> Manifest | None:
         """Take over the state of a manifest; None if it is of another definition or format."""
@@ -220,12 +273,12 @@ class StateConsumer:
             )
         self._saved = {}
         tables = {}
-        for name, numbers in manifest.tables.items():
-            runs = [_decode(self._needed(_run_key(number))) for number in numbers]
-            self._saved |= {id(run): (number, run) for number, run in zip(numbers, runs, strict=True)}
-            tables[name] = Table(tuple(runs))
+        for name, stored in manifest.tables.items():
+            runs = [load_run(self._store, one) for one in stored]
+            self._saved |= {id(run): (one, run) for one, run in zip(stored, runs, strict=True)}
+            tables[name] = Table().replaced((), runs)
         names = {space: self._names(space, ends) for space, ends in manifest.names.items()}
-        self.state.restore(tables, names, manifest.offset, manifest.ignored)
+        self.state.restore(tables, names, manifest.offset, manifest.clock, manifest.ignored)
         return manifest
 
     def _ours(self, found: bytes) -> Manifest | None:
@@ -238,44 +291,5 @@ class StateConsumer:
         return manifest if ours else None
 
     def _names(self, space: str, ends: list[int]) -> list[str]:
-        chunks = (msgspec.msgpack.decode(self._needed(_names_key(space, start)), type=list[str]) for start in ends[:-1])
-        return [name for chunk in chunks for name in chunk]
-
-    def _needed(self, key: bytes) -> bytes:
-        value = self._store.get(key)
-        if value is None:
-            raise StateLostError(
-                f"the committed state lacks {key.decode()}; remove its folder to compute it from the log again"
-            )
-        return value
-
-
-def _run_key(number: int) -> bytes:
-    return f"run/{number}".encode()
-
-
-def _names_key(space: str, start: int) -> bytes:
-    return f"names/{space}/{start}".encode()
-
-
-def _keys(manifest: Manifest) -> list[bytes]:
-    """All keys of a committed state but that of its manifest."""
-    runs = [_run_key(number) for numbers in manifest.tables.values() for number in numbers]
-    return runs + [_names_key(space, start) for space, ends in manifest.names.items() for start in ends[:-1]]
-
-
-def _encode(run: Run) -> bytes:
-    """A run as an Arrow IPC stream: key, time and the payload columns."""
-    columns = {"key": run.at.real.astype(np.int64), "time": run.at.imag.astype(np.int64), **run.columns}
-    batch = pa.RecordBatch.from_pydict({name: pa.array(column) for name, column in columns.items()})
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, batch.schema) as writer:
-        writer.write_batch(batch)
-    data: bytes = sink.getvalue().to_pybytes()
-    return data
-
-
-def _decode(data: bytes) -> Run:
-    batch = pa.ipc.open_stream(data).read_next_batch()
-    columns = {name: batch[name].to_numpy(zero_copy_only=False) for name in batch.schema.names}
-    return Run(pairs(columns.pop("key"), columns.pop("time")), columns)
+        chunks = [needed(self._store, names_key(space, start)) for start in ends[:-1]]
+        return [name for chunk in chunks for name in msgspec.msgpack.decode(chunk, type=list[str])]

@@ -13,18 +13,30 @@ from fourfold.features.view import NEVER, View
 Changes = Mapping[str, Sequence[tuple[Int, Int]]]
 """Per entity type, rows of entities and the times (milliseconds) of their upserts and deletes."""
 
+PIECE = 1 << 20
+"""How many rows are looked at together, so that a large table does not have to fit into memory."""
 
-def late_rows(view: View, table: str, changed: Changes) -> dict[str, Column]:
-    """The impressions or actions of a view whose viewer or item was changed at or before their time.
+_COLUMNS = {
+    "viewer": np.int64,
+    "item": np.int64,
+    "time": np.int64,
+    "tie": np.uint64,
+    "details": np.int64,
+    "name": np.int64,
+}
 
-    Returns arrays ``viewer``, ``item``, ``time``, ``tie`` and ``details``, and of actions ``name``.
+
+def late_rows(view: View, changed: Changes) -> dict[str, Column]:
+    """The impressions and actions of a view whose viewer or item was changed at or before their time.
+
+    Returns arrays ``viewer``, ``item``, ``time``, ``tie``, ``details`` and ``name`` (-1: an impression).
     """
     sides = {"viewer": view.definition.viewer.name, "item": view.definition.item.name}
     since = {side: _earliest(view, entity, changed.get(entity, ())) for side, entity in sides.items()}
     first = min(times.min(initial=NEVER) for times in since.values())
-    parts = [_late(run, since) for run in view.table(table).runs if run.newest >= first]
-    names = ("viewer", "item", "time", "tie", "details", *(("name",) if table == "action" else ()))
-    return {name: np.concatenate([part[name] for part in parts]) if parts else np.zeros(0, np.int64) for name in names}
+    runs = [run for name in ("impression", "action") for run in view.table(name).runs if run.newest >= first]
+    parts = [_late(run, slice(start, start + PIECE), since) for run in runs for start in range(0, len(run), PIECE)]
+    return {name: np.concatenate([np.zeros(0, dtype), *(part[name] for part in parts)]) for name, dtype in _COLUMNS.items()}
 
 
 def _earliest(view: View, entity: str, changes: Sequence[tuple[Int, Int]]) -> Int:
@@ -36,8 +48,10 @@ def _earliest(view: View, entity: str, changes: Sequence[tuple[Int, Int]]) -> In
     return earliest
 
 
-def _late(run: Run, since: Mapping[str, Int]) -> dict[str, Column]:
-    viewers, times = run.at.real.astype(np.int64), run.at.imag.astype(np.int64)
-    late = times >= np.minimum(since["viewer"][viewers], since["item"][run.columns["item"]])
-    rows = {"viewer": viewers, "time": times, **run.columns}
-    return {name: column[late] for name, column in rows.items()}
+def _late(run: Run, piece: slice, since: Mapping[str, Int]) -> dict[str, Column]:
+    at = run.at[piece]
+    viewers, times = at.real.astype(np.int64), at.imag.astype(np.int64)
+    columns = {name: column[piece] for name, column in run.columns.items()}
+    late = times >= np.minimum(since["viewer"][viewers], since["item"][columns["item"]])
+    rows = {"viewer": viewers, "time": times, "name": np.full(len(at), -1), **columns}
+    return {name: rows[name][late] for name in _COLUMNS}

@@ -53,7 +53,8 @@ class Names:
         return rows
 
 
-def hash64(texts: Iterable[str]) -> NDArray[np.uint64]:
+def hash64(texts: Iterable[str] | pa.Array) -> NDArray[np.uint64]:
     """A stable 64-bit hash of each text (BLAKE2b). Two of a billion different texts collide with probability 0.03."""
-    digests = b"".join(hashlib.blake2b(text.encode(), digest_size=8).digest() for text in texts)
+    column = texts if isinstance(texts, pa.Array) else pa.array(texts, pa.string())
+    digests = b"".join([hashlib.blake2b(text, digest_size=8).digest() for text in column.cast(pa.binary()).to_pylist()])
     return np.frombuffer(digests, np.uint64)

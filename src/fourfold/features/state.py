@@ -6,7 +6,7 @@ depends on the set of events alone. `State.view` gives an immutable `View` to as
 
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
@@ -16,10 +16,11 @@ import pyarrow.compute as pc
 from fourfold.definition import Category, Count, Entity, Moment, Number, Rate, Recommender, Text
 from fourfold.definition.entities import Attribute
 from fourfold.events.types import EventKind, Value, decode_attributes
+from fourfold.features.admission import clocks, in_time, remembered_until, spoken_of, unseen, with_ids
 from fourfold.features.details import SPACE, DetailsTable, add_details, context_space
 from fourfold.features.late import Changes, late_rows
 from fourfold.features.names import Names, hash64
-from fourfold.features.table import Column, Float, Int, Table
+from fourfold.features.table import Column, Float, Int, Run, Table
 from fourfold.features.view import SEPARATOR, View
 
 LATEST = 1 << 52
@@ -38,7 +39,7 @@ class State:
     Tables, by name (key; columns beside ``tie``):
 
     ==============================  ==================================================
-    ``event``                       64-bit hash of the event id, as two halves
+    ``event``                       64-bit hash of the event id, see `fourfold.features.admission`
     ``upsert/ENTITY``               entity row
     ``delete/ENTITY``               entity row
     ``mention/ENTITY``              entity row, first event that names it
@@ -54,11 +55,12 @@ class State:
     def __init__(self, definition: Recommender) -> None:
         self.definition = definition
         self.ignored: Counter[str] = Counter()
+        self._clock = -1
         self._tables: dict[str, Table] = {}
         self._names: dict[str, Names] = {name: Names() for name in _name_spaces(definition)}
         self._details = DetailsTable(definition, self._names)
         self._lock = threading.Lock()
-        self._counters = counters(definition)
+        self._counters = _grouped(counters(definition))
         self._publish(0)
 
     @property
@@ -77,72 +79,73 @@ class State:
         """
         with self._lock:
             try:
-                fresh = self._unseen(self._relevant(batch))
+                fresh, ties = self._admitted(batch)
                 if fresh.num_rows:
-                    self._take(fresh)
+                    self._take(fresh, ties)
             except BaseException:
-                self._tables, self.ignored = dict(self._view.tables), Counter(self._view.ignored)
+                view = self._view
+                self._tables, self.ignored, self._clock = dict(view.tables), Counter(view.ignored), view.clock
                 raise
             self._publish(self.offset if offset is None else offset)
             return int(fresh.num_rows)
 
     def restore(
-        self, tables: Mapping[str, Table], names: Mapping[str, Iterable[str]], offset: int, ignored: Mapping[str, int]
+        self,
+        tables: Mapping[str, Table],
+        names: Mapping[str, Iterable[str]],
+        offset: int,
+        clock: int,
+        ignored: Mapping[str, int],
     ) -> None:
         """Replace everything by what `fourfold.features.consumer` saved."""
         with self._lock:
-            self._tables = dict(tables)
+            self._tables, self.ignored, self._clock = dict(tables), Counter(ignored), clock
             self._names |= {space: Names(texts) for space, texts in names.items()}
             self._details = DetailsTable(self.definition, self._names)
-            self.ignored = Counter(ignored)
             self._publish(offset)
+
+    def sealed(self) -> View:
+        """The state after the last batch, whose runs are merged no more until `replace` puts others in their place."""
+        with self._lock:
+            self._tables = {name: table.sealed() for name, table in self._tables.items()}
+            self._publish(self.offset)
+            return self._view
+
+    def replace(self, sealed: View, runs: Mapping[str, Sequence[Run]]) -> None:
+        """Put runs that hold the same rows in place of those of a sealed view. What changed meanwhile stays as it is."""
+        with self._lock:
+            for name, new in runs.items():
+                self._tables[name] = self._tables[name].replaced(sealed.table(name).runs, new)
+            self._publish(self.offset)
 
     def _publish(self, offset: int) -> None:
         """Let readers see the tables as they are now."""
         sizes = {name: len(names) for name, names in self._names.items()}
         tables = MappingProxyType(dict(self._tables))
-        self._view = View(self.definition, tables, self._names, self._details, offset, sizes, dict(self.ignored))
+        ignored = dict(self.ignored)
+        self._view = View(self.definition, tables, self._names, self._details, offset, sizes, ignored, self._clock)
 
-    def _take(self, fresh: pa.RecordBatch) -> None:
-        ties = hash64(fresh["id"].to_pylist())
+    def _admitted(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, Column]:
+        """The events to take, and a hash of the id of each."""
+        clock = clocks(batch, self._clock)
+        self._clock = int(clock[-1])
+        spoken, others = spoken_of(self.definition, batch)
+        punctual, late = in_time(self.definition, batch, clock[:-1])
+        self.ignored.update(others + late)
+        keep = spoken & punctual
+        batch, clock = _filtered(batch, keep), clock[:-1][keep]
+        hashes = hash64(batch["id"])
+        new = unseen(self._table("event"), hashes, clock)
+        batch, hashes = _filtered(batch, new), hashes[new]
+        self._tables["event"] = with_ids(self._table("event"), hashes, remembered_until(self.definition, batch))
+        return batch, hashes
+
+    def _take(self, fresh: pa.RecordBatch, ties: Column) -> None:
         changed = self._take_entities(fresh, ties)
         self._take_edges(fresh, ties)
         self._take_impressions_and_actions(fresh, ties)
         if changed:
             self._rekey(changed)
-
-    def _relevant(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """The events that this definition speaks of; the others are counted in `ignored`."""
-        definition = self.definition
-        kind, surface, name = batch["kind"], batch["surface"], batch["name"]
-        here = pc.fill_null(pc.equal(surface, definition.surface), False)
-        masks = {
-            EventKind.IMPRESSION: here,
-            EventKind.ACTION: pc.and_(here, _one_of(name, [action.name for action in definition.actions])),
-            EventKind.ENTITY_UPSERT: _one_of(name, [entity.name for entity in definition.entities]),
-            EventKind.ENTITY_DELETE: _one_of(name, [entity.name for entity in definition.entities]),
-            EventKind.EDGE_ADDED: _one_of(name, [edge.name for edge in definition.edges]),
-            EventKind.EDGE_REMOVED: _one_of(name, [edge.name for edge in definition.edges]),
-        }
-        keep = pa.array(np.zeros(batch.num_rows, bool))
-        for value, mask in masks.items():
-            keep = pc.or_(keep, pc.and_(pc.equal(kind, int(value)), mask))
-        dropped = pc.value_counts(kind.filter(pc.invert(keep))).to_pylist()
-        self.ignored.update(
-            {f"{EventKind(row['values']).name.lower()} of another definition": row["counts"] for row in dropped}
-        )
-        return batch.filter(keep)
-
-    def _unseen(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """The events whose id is new, each once."""
-        hashes = hash64(batch["id"].to_pylist())
-        high, low = (hashes >> np.uint64(32)).astype(np.int64), (hashes & np.uint64(0xFFFFFFFF)).astype(np.int64)
-        new = self._table("event").count(high, low, low + 1) == 0
-        first = np.zeros(len(hashes), bool)
-        first[np.unique(hashes, return_index=True)[1]] = True
-        new &= first
-        self._add("event", high[new], low[new], {"tie": np.zeros(int(new.sum()), np.uint64)})
-        return batch.filter(pa.array(new))
 
     def _take_entities(self, batch: pa.RecordBatch, ties: Column) -> Changes:
         """Upserts and deletes; returns whom they are about and when, per entity type."""
@@ -210,56 +213,74 @@ class State:
         events, times, tie = batch.filter(pa.array(mask)), _times(batch)[mask], ties[mask]
         viewers = self._named(self.definition.viewer.name, events["subject"], times, tie)
         items = self._named(self.definition.item.name, events["object"], times, tie)
-        shown = _mask(events, EventKind.IMPRESSION)
-        requests = _request_hashes(events["request"])
-        names = self._names["action"].add_column(events["name"])
-        details = add_details(self.definition, self._names, events["attributes"])
-        columns = {"item": items, "tie": tie}
-        both = {**columns, "details": details.astype(np.int32)}
-        self._add("impression", viewers[shown], times[shown], _at({**both, "request": requests}, shown))
-        self._add("action", viewers[~shown], times[~shown], _at({**both, "name": names}, ~shown))
-        recent = {**columns, "viewer": viewers, "name": names}
-        self._add("recent", np.zeros(int((~shown).sum()), np.int64), times[~shown], _at(recent, ~shown))
-        rows = {"viewer": viewers, "item": items, "time": times, "tie": tie, "name": names, "details": details}
-        taken = {"impression": _at(rows, shown), "action": _at(rows, ~shown)}
-        for spec in self._counters:
-            self._count(spec, self._counted(spec, taken))
+        rows: dict[str, Column] = {
+            "viewer": viewers,
+            "item": items,
+            "time": times,
+            "tie": tie,
+            "name": self._names["action"].add_column(events["name"]),
+            "details": add_details(self.definition, self._names, events["attributes"]),
+            "request": _request_hashes(events["request"]),
+        }
+        # Sorted once, so that the runs of all tables need not be.
+        rows = _at(rows, np.lexsort((tie, times)))
+        shown = rows["name"] < 0
+        self._add_rows("impression", "viewer", _at(rows, shown), ("item", "request", "details", "tie"))
+        acted = _at(rows, ~shown)
+        self._add_rows("action", "viewer", acted, ("item", "name", "details", "tie"))
+        self._add("recent", np.zeros_like(acted["time"]), acted["time"], _picked(acted, ("item", "viewer", "name", "tie")))
+        self._count(rows)
 
-    def _count(self, spec: CounterKey, rows: dict[str, Column]) -> None:
-        keys = self._keys(self._peek(), spec, rows)
-        known = keys >= 0
-        self._add(counter_table(spec), keys[known], rows["time"][known], {"tie": rows["tie"][known]})
+    def _add_rows(self, name: str, key: str, rows: Mapping[str, Column], columns: Sequence[str]) -> None:
+        self._add(name, rows[key], rows["time"], _picked(rows, columns))
 
-    def _keys(self, view: View, spec: CounterKey, rows: dict[str, Column]) -> Int:
+    def _count(self, rows: dict[str, Column]) -> None:
+        """Count impressions and actions under the keys that they have now."""
+        now = self._peek()
+        for by, events in self._counters.items():
+            self._add_counts(by, events, self._keys(now, by, rows), rows)
+
+    def _add_counts(self, by: tuple[str, ...], events: Sequence[str], keys: Int, rows: dict[str, Column]) -> None:
+        for event in events:
+            chosen = self._counts(event, rows) & (keys >= 0)
+            self._add(counter_table((by, event)), keys[chosen], rows["time"][chosen], {"tie": _short(rows["tie"][chosen])})
+
+    def _keys(self, view: View, by: tuple[str, ...], rows: dict[str, Column]) -> Int:
         """What events are counted under; an upsert at the time of an event counts for it."""
         context = self._details.of(rows["details"]).context
-        return view.keys(spec[0], rows["viewer"], rows["item"], rows["time"] + 1, context)
+        return view.keys(by, rows["viewer"], rows["item"], rows["time"] + 1, context)
 
     def _rekey(self, changed: Changes) -> None:
         """Move what is counted under an attribute that a late upsert or delete changed for events taken before."""
         before, now = self._view, self._peek()
-        late = {name: late_rows(before, name, changed) for name in ("impression", "action")}
-        for spec in self._counters:
-            rows = self._counted(spec, late)
-            moved = self._keys(before, spec, rows) != self._keys(now, spec, rows)
+        late = late_rows(before, changed)
+        for by, events in self._counters.items():
+            old, new = (self._keys(view, by, late) for view in (before, now))
+            moved = old != new
             if moved.any():
-                self._recount(spec, _at(rows, moved))
+                rows = _at(late, moved)
+                self._remove_counts(by, events, old[moved], rows)
+                self._add_counts(by, events, new[moved], rows)
 
-    def _recount(self, spec: CounterKey, rows: dict[str, Column]) -> None:
-        name = counter_table(spec)
-        self._tables[name] = self._table(name).without(rows["tie"], since=int(rows["time"].min()))
-        self._count(spec, rows)
+    def _remove_counts(self, by: tuple[str, ...], events: Sequence[str], keys: Int, rows: dict[str, Column]) -> None:
+        for event in events:
+            chosen = self._counts(event, rows) & (keys >= 0)
+            name = counter_table((by, event))
+            if chosen.any():
+                old = keys[chosen], rows["time"][chosen], _short(rows["tie"][chosen])
+                self._tables[name] = self._table(name).without(*old)
 
-    def _counted(self, spec: CounterKey, rows: Mapping[str, dict[str, Column]]) -> dict[str, Column]:
-        """The impressions or actions that a counter counts."""
-        event = spec[1]
+    def _counts(self, event: str, rows: Mapping[str, Column]) -> Column:
+        """Which impressions and actions a counter counts."""
+        shown: Column = rows["name"] < 0
         if event == "impression":
-            return rows["impression"]
+            return shown
         if event.startswith(UNKNOWN_OUTCOME):
             action = [action.name for action in self.definition.actions].index(event.removeprefix(UNKNOWN_OUTCOME))
-            shown = rows["impression"]
-            return _at(shown, self._details.of(shown["details"]).unknown[:, action])
-        return _at(rows["action"], rows["action"]["name"] == self._names["action"].find(event))
+            shown = shown & self._details.of(rows["details"]).unknown[:, action]
+            return shown
+        acted: Column = ~shown & (rows["name"] == self._names["action"].find(event))
+        return acted
 
     def _named(self, entity: str, column: pa.Array, times: Int, ties: Column) -> Int:
         """Rows of a column of ids; the first event that names one is remembered as its mention."""
@@ -294,6 +315,14 @@ def counters(definition: Recommender) -> tuple[CounterKey, ...]:
     return tuple(found)
 
 
+def _grouped(specs: Iterable[CounterKey]) -> dict[tuple[str, ...], list[str]]:
+    """The events to count by each key."""
+    events: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
+    for by, event in specs:
+        events[by].append(event)
+    return dict(events)
+
+
 def counter_table(spec: CounterKey) -> str:
     """Name of the table that counts an event by a key."""
     return f"count/{spec[1]}/{'+'.join(spec[0])}"
@@ -323,8 +352,8 @@ def _name_spaces(definition: Recommender) -> list[str]:
     return [*entities, *values, *(context_space(part.name) for part in definition.context), SPACE, "action"]
 
 
-def _one_of(column: pa.Array, names: list[str]) -> pa.Array:
-    return pc.is_in(column, value_set=pa.array(names, pa.string()))
+def _filtered(batch: pa.RecordBatch, mask: Column) -> pa.RecordBatch:
+    return batch if mask.all() else batch.filter(pa.array(mask))
 
 
 def _mask(batch: pa.RecordBatch, kind: EventKind) -> Column:
@@ -346,10 +375,20 @@ def _at(columns: Mapping[str, Column], mask: Column) -> dict[str, Column]:
     return {name: column[mask] for name, column in columns.items()}
 
 
+def _picked(rows: Mapping[str, Column], names: Sequence[str]) -> dict[str, Column]:
+    return {name: rows[name] for name in names}
+
+
+def _short(ties: Column) -> Column:
+    """Half of each tie: enough to tell the rows of one key and time apart, and counts do not depend on their order."""
+    halves: Column = (ties >> np.uint64(32)).astype(np.uint32)
+    return halves
+
+
 def _request_hashes(column: pa.Array) -> Column:
     """A 64-bit hash per request id; 0 where there is none."""
     encoded = column.dictionary_encode()
-    hashes: Column = np.append(hash64(encoded.dictionary.to_pylist()), np.uint64(0))
+    hashes: Column = np.append(hash64(encoded.dictionary), np.uint64(0))
     found: Column = hashes[encoded.indices.fill_null(len(encoded.dictionary)).to_numpy(zero_copy_only=False)]
     return found
 

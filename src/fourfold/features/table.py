@@ -7,7 +7,6 @@ request reads one consistent state while events go on arriving.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -21,31 +20,42 @@ Columns: TypeAlias = Mapping[str, Column]
 FOREVER = -1
 """A `since` that covers everything before."""
 
+_INT32 = np.iinfo(np.int32)
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Run:
     """Rows sorted by (key, time, tie).
 
     `at` holds key + i * time as one complex number: NumPy orders those lexicographically, so a binary search for a pair is one
-    call. Both halves are whole numbers below 2**53 and therefore exact.
+    call. Both halves are whole numbers below 2**53 and therefore exact. `newest` is the time of the newest row. The arrays of
+    a `mapped` run are the pages of a file.
     """
 
-    at: NDArray[np.complex128]  # (N,)
+    at: Column  # (N,)
     columns: Columns  # each (N,); "tie" orders rows of one key and time
+    newest: int
+    mapped: bool = False
 
     def __len__(self) -> int:
         return len(self.at)
 
-    @cached_property
-    def newest(self) -> int:
-        """Time of the newest row, or -1."""
-        return int(self.at.imag.max(initial=-1))
-
     @classmethod
-    def of(cls, at: NDArray[np.complex128], columns: Columns) -> "Run":
-        """Sort rows into a run."""
-        order = np.lexsort((columns["tie"], at.imag, at.real))
-        return cls(at[order], {name: column[order] for name, column in columns.items()})
+    def of(cls, keys: Int, times: Int, columns: Columns) -> "Run":
+        """Sort rows, at least one, into a run. Whole numbers that fit into 32 bits are kept in as many."""
+        order = _order(keys, times, columns["tie"])
+        kept = {name: _narrow(column)[order] for name, column in columns.items()}
+        return cls(pairs(keys[order], times[order]), kept, int(times.max()))
+
+    @property
+    def keys(self) -> Int:
+        """The key of each row."""
+        return self.at.real.astype(np.int64)
+
+    @property
+    def times(self) -> Int:
+        """The time of each row."""
+        return self.at.imag.astype(np.int64)
 
     def position(self, keys: Int, times: Int) -> Int:
         """How many rows come before (key, time)."""
@@ -61,9 +71,13 @@ def pairs(keys: Int, times: Int) -> NDArray[np.complex128]:
 
 @dataclass(frozen=True)
 class Table:
-    """Immutable rows under (key, time); `added` gives the table with more of them."""
+    """Immutable rows under (key, time); `added` gives the table with more of them.
+
+    The first `kept` runs are not merged with others: they are in files, or on their way there.
+    """
 
     runs: tuple[Run, ...] = ()
+    kept: int = 0
 
     def __len__(self) -> int:
         return sum(map(len, self.runs))
@@ -74,18 +88,32 @@ class Table:
         return max((run.newest for run in self.runs), default=-1)
 
     def added(self, keys: Int, times: Int, columns: Columns) -> "Table":
-        """The table with these rows too; runs of like size are merged, so that there are about log2(rows) of them."""
-        if not len(keys):
-            return self
-        runs = [*self.runs, Run.of(pairs(keys, times), columns)]
-        while len(runs) > 1 and len(runs[-2]) < 2 * len(runs[-1]):
-            runs[-2:] = [_merged(runs[-2:])]
-        return Table(tuple(runs))
+        """The table with these rows too."""
+        return self.joined(Run.of(keys, times, columns)) if len(keys) else self
 
-    def without(self, ties: NDArray[np.uint64], since: int) -> "Table":
-        """The table without the rows of some ties; none of them is older than `since`."""
-        runs = (_without(run, ties, since) for run in self.runs)
-        return Table(tuple(run for run in runs if len(run)))
+    def joined(self, run: Run) -> "Table":
+        """The table with another run; runs of like size are merged, so that there are about log2(rows) of them."""
+        runs = [*self.runs, run]
+        while len(runs) > self.kept + 1 and len(runs[-2]) < 2 * len(runs[-1]):
+            runs[-2:] = [merged(runs[-2:])]
+        return Table(tuple(runs), self.kept)
+
+    def without(self, keys: Int, times: Int, ties: Column) -> "Table":
+        """The table without the rows that have one of these (key, time, tie)."""
+        kept, others = ([_without(run, keys, times, ties) for run in part] for part in self._parts())
+        kept, others = ([run for run in part if len(run)] for part in (kept, others))
+        return Table((*kept, *others), len(kept))
+
+    def sealed(self) -> "Table":
+        """The same table, of which no run is merged any more."""
+        return Table(self.runs, len(self.runs))
+
+    def replaced(self, old: Sequence[Run], new: Sequence[Run]) -> "Table":
+        """The table with its first runs, where they still are `old`, replaced by `new` ones that hold the same rows."""
+        same = len(old) <= len(self.runs) and all(mine is theirs for mine, theirs in zip(self.runs, old, strict=False))
+        runs = (*new, *self.runs[len(old) :]) if same else self.runs
+        mapped = [run.mapped for run in runs]
+        return Table(runs, mapped.index(False) if False in mapped else len(mapped))
 
     def count(self, keys: Int, since: Int, before: Int) -> Int:
         """Rows of each key with ``since <= time < before``."""
@@ -137,21 +165,59 @@ class Table:
         order = np.lexsort((rows["tie"], rows["time"], rows["query"]))
         return {name: column[order] for name, column in rows.items()}
 
-
-def _merged(runs: Sequence[Run]) -> Run:
-    names = runs[0].columns
-    columns = {name: np.concatenate([run.columns[name] for run in runs]) for name in names}
-    return Run.of(np.concatenate([run.at for run in runs]), columns)
+    def _parts(self) -> tuple[tuple[Run, ...], tuple[Run, ...]]:
+        return self.runs[: self.kept], self.runs[self.kept :]
 
 
-def _without(run: Run, ties: NDArray[np.uint64], since: int) -> Run:
-    late = np.flatnonzero(run.at.imag >= since)
-    gone = late[np.isin(run.columns["tie"][late], ties)]
+def merged(runs: Sequence[Run]) -> Run:
+    """One run with the rows of several."""
+    at = np.concatenate([run.at for run in runs])
+    # A stable sort finds the sorted stretches and merges them.
+    order = np.argsort(at, kind="stable")
+    at = at[order]
+    columns = {name: np.concatenate([run.columns[name] for run in runs]) for name in runs[0].columns}
+    equal = at[1:] == at[:-1]
+    if equal.any():
+        _order_ties(order, equal, columns["tie"])
+    kept = {name: column[order] for name, column in columns.items()}
+    return Run(at, kept, max(run.newest for run in runs))
+
+
+def _order_ties(order: Int, equal: Column, ties: Column) -> None:
+    """Put rows of one key and time, which stand side by side, into the order of their ties."""
+    rows = np.flatnonzero(np.append(equal, False) | np.append(False, equal))
+    group = np.cumsum(np.append(True, ~equal))[rows]
+    among = order[rows]
+    order[rows] = among[np.lexsort((ties[among], group))]
+
+
+def _order(keys: Int, times: Int, ties: Column) -> Int:
+    """The order of rows by (key, time, tie)."""
+    count, low = len(keys), int(keys.min())
+    in_time = (times[1:] > times[:-1]) | ((times[1:] == times[:-1]) & (ties[1:] >= ties[:-1]))
+    if not in_time.all() or (int(keys.max()) - low + 1) * count >= 1 << 63:
+        return np.lexsort((ties, times, keys))
+    # Rows that come in time order need only be grouped; sorting numbers is several times faster than sorting by them.
+    packed = (keys - low) * count + np.arange(count)
+    packed.sort()
+    return packed % count
+
+
+def _narrow(column: Column) -> Column:
+    if column.dtype != np.int64 or column.min() < _INT32.min or column.max() > _INT32.max:
+        return column
+    return column.astype(np.int32)
+
+
+def _without(run: Run, keys: Int, times: Int, ties: Column) -> Run:
+    start, stop = run.position(keys, times), run.position(keys, times + 1)
+    index, asked = _spread(start, np.maximum(stop - start, 0))
+    gone = index[run.columns["tie"][index] == ties[asked]]
     if not len(gone):
         return run
     keep = np.ones(len(run), bool)
     keep[gone] = False
-    return Run(run.at[keep], {name: column[keep] for name, column in run.columns.items()})
+    return Run(run.at[keep], {name: column[keep] for name, column in run.columns.items()}, run.newest)
 
 
 def _last(run: Run, keys: Int, before: Int) -> tuple[NDArray[np.bool_], Int]:
@@ -164,12 +230,20 @@ def _sliced(run: Run, keys: Int, since: Int, before: Int, newest: int | None) ->
     start, stop = run.position(keys, since), run.position(keys, before)
     if newest is not None:
         start = np.maximum(start, stop - newest)
-    length = np.maximum(stop - start, 0)
-    query = np.repeat(np.arange(len(keys)), length)
-    offset = np.arange(int(length.sum())) - np.repeat(np.cumsum(length) - length, length)
-    index = np.repeat(start, length) + offset
-    rows: dict[str, Column] = {name: column[index] for name, column in run.columns.items()}
+    index, query = _spread(start, np.maximum(stop - start, 0))
+    rows: dict[str, Column] = {name: _wide(column[index]) for name, column in run.columns.items()}
     return rows | {"query": query, "time": run.at.imag[index].astype(np.int64)}
+
+
+def _spread(start: Int, length: Int) -> tuple[Int, Int]:
+    """The indices ``start .. start + length`` of each query, one after the other, and which query each belongs to."""
+    query = np.repeat(np.arange(len(start)), length)
+    offset = np.arange(int(length.sum())) - np.repeat(np.cumsum(length) - length, length)
+    return np.repeat(start, length) + offset, query
+
+
+def _wide(column: Column) -> Column:
+    return column.astype(np.int64) if column.dtype == np.int32 else column
 
 
 def newest_keys(table: Table, count: int) -> Int:

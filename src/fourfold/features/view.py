@@ -44,6 +44,7 @@ class View:
     offset: int = 0
     sizes: Mapping[str, int] = field(default_factory=dict)
     ignored: Mapping[str, int] = field(default_factory=dict)  # events and values that the definition does not declare
+    clock: int = -1  # time of the newest event below `offset`, whatever it spoke of
 
     def table(self, name: str) -> Table:
         """The table of that name; empty if no event touched it."""

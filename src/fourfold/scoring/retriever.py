@@ -156,5 +156,5 @@ def _versions(view: View, rows: Int, times: Int) -> Int:
 def _stamp(view: View, time: int) -> _Stamp:
     name = view.definition.item.name
     tables = [view.table(f"{kind}/{name}") for kind in ("upsert", "delete", "mention")]
-    newest = max((int(run.at.imag.max()) for table in tables for run in table.runs), default=-1)
+    newest = max(table.newest for table in tables)
     return _Stamp(tuple(run for table in tables for run in table.runs), view.size(name), min(time, newest + 1))

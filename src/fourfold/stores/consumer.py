@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from fourfold.durable.environment import Transaction, open_environment
+from fourfold.stores.array_files import ArrayFiles
 
 SCAN_BYTES = 4 << 20
 MAX_KEY = 511
@@ -38,11 +39,17 @@ class ConsumerStore:
         The folder, made if it is not there.
     map_size, max_bytes : int
         Bytes that the store's map holds at first, and to which it may grow. Only what is used takes space on disk.
+
+    Attributes
+    ----------
+    files : ArrayFiles
+        Large values beside the store. A value in it must name those that count, since only the store is transactional.
     """
 
     def __init__(self, path: Path, *, map_size: int = 64 << 20, max_bytes: int = 64 << 30) -> None:
         self._environment = open_environment(path, databases=("consumer", "state"), map_size=map_size, max_bytes=max_bytes)
         self._closed = False
+        self.files = ArrayFiles(self._environment.path / "arrays")
         try:
             self._prepare()
             self._revision = self._environment.read(partial(self._number, name=_REVISION))
