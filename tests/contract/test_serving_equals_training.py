@@ -130,16 +130,16 @@ def test_a_log_that_ends_at_the_request_serves_the_same_row(events: list[Event])
 def leaks() -> dict[str, tuple[str, object]]:
     """What a careless change might do to the training rows, and which function of `training.examples` it replaces."""
 
-    def late_rows(view, encoder, asked):  # type: ignore[no-untyped-def]
-        return rows(view, encoder, replace(asked, requests=asked.requests + 1))
+    def late_rows(view, encoder, asked, late=True):  # type: ignore[no-untyped-def]
+        return rows(view, encoder, replace(asked, requests=asked.requests + 1), late)
 
     def sees_itself(view, viewers, before):  # type: ignore[no-untyped-def]
         found = timeline(view, viewers, before)
         return replace(found, seen=np.minimum(found.seen + 1, np.arange(len(found)) - found.starts[found.viewer] + 1))
 
-    def label_as_feature(view, encoder, asked):  # type: ignore[no-untyped-def]
-        made, later = rows(view, encoder, asked), replace(asked, requests=asked.requests + 3_600_000)
-        return replace(made, late=made.late + rows(view, encoder, later).late)
+    def label_as_feature(view, encoder, asked, late=True):  # type: ignore[no-untyped-def]
+        made, later = rows(view, encoder, asked, late), replace(asked, requests=asked.requests + 3_600_000)
+        return replace(made, late=made.late + rows(view, encoder, later, late).late)
 
     return {"1 ms": ("rows", late_rows), "itself": ("timeline", sees_itself), "label": ("rows", label_as_feature)}
 

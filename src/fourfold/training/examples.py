@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fourfold.definition.part import milliseconds
 from fourfold.features.assembly import Asked, previous_times, rows
 from fourfold.features.encoding import Encoder
-from fourfold.features.inputs import Floats, Rows, Sequences
+from fourfold.features.inputs import Floats, Rows, Sequences, concatenate
 from fourfold.features.positives import positive, recent_positive
 from fourfold.features.table import Column, Int, pairs
 from fourfold.features.timeline import Timeline, timeline
@@ -48,11 +48,8 @@ def examples(view: View, encoder: Encoder, since: int, before: int, *, undated: 
     """
     viewers = view.all_rows(view.definition.viewer.name)
     entries = timeline(view, viewers, np.full(len(viewers), before))
-    details = entries.details
-    asked = Asked(entries.viewer, entries.item, entries.request, previous_times(entries), details.context, details.dated)
-    common = rows(view, encoder, asked)
-    judged = entries.shown & (entries.request >= since) & (details.dated | undated)
-    return _windowed(view, encoder, entries, common, labels(view, entries, before), judged)
+    judged = entries.shown & (entries.request >= since) & (entries.details.dated | undated)
+    return windowed(view, encoder, entries, labels(view, entries, before), judged)
 
 
 def labels(view: View, entries: Timeline, before: int) -> Floats:
@@ -128,10 +125,28 @@ def _last(rows: tuple[Int, Int, Int], asked: tuple[Int, Int, Int]) -> Int:
     return np.where(fits, index, -1)
 
 
-def _windowed(view: View, encoder: Encoder, entries: Timeline, common: Rows, outcome: Floats, judged: Flags) -> Examples:
-    """Lay the entries out so that every example stands behind exactly the history window that serving would read.
+def held(log: View, view: View, entries: Timeline, before: int) -> Flags:
+    """Which entries, of the timelines of all viewers as of `before`, a log has impressions of: shape (N,).
 
-    A sequence is the span of one (viewer, window start, version of the viewer's attributes).
+    `log` is an earlier state of `view`.
+    """
+    everyone = view.all_rows(view.definition.viewer.name)
+    times = np.full(len(everyone), before)
+    since = view.deleted(view.definition.viewer.name, everyone, times) + 1
+    shown = view.table("impression").slice(everyone, since, times)
+    found = np.zeros(len(entries), bool)
+    if len(shown["query"]):
+        in_log = log.table("impression").slice(everyone, np.zeros_like(since), times)
+        again = np.isin(shown["tie"], in_log.get("tie", shown["tie"][:0]))
+        found[_last((entries.viewer, entries.item, entries.time), _events(shown))[again]] = True
+    return found
+
+
+def windowed(view: View, encoder: Encoder, entries: Timeline, outcome: Floats, judged: Flags) -> Examples:
+    """Examples of the `judged` entries, each behind exactly the history window that serving would read.
+
+    A sequence is the span of one (viewer, window start, version of the viewer's attributes). `entries` are the timelines of
+    all viewers, `outcome` their labels.
     """
     start = view.definition.history.start(entries.seen)
     version = _viewer_versions(view, entries)
@@ -143,8 +158,9 @@ def _windowed(view: View, encoder: Encoder, entries: Timeline, common: Rows, out
     lengths = stop - first
     index = np.repeat(first - (np.cumsum(lengths) - lengths), lengths) + np.arange(int(lengths.sum()))
     span = np.repeat(np.arange(len(spans)), lengths)
+    common = _inputs(view, encoder, entries, index, judged)
     sequences = Sequences(
-        **{field.name: getattr(common, field.name)[index] for field in fields(Rows)},
+        **{field.name: getattr(common, field.name) for field in fields(Rows)},
         actions=entries.actions[index],
         seen=np.maximum(entries.seen[index] - spans[span, 1], 0),
         lengths=lengths,
@@ -153,6 +169,30 @@ def _windowed(view: View, encoder: Encoder, entries: Timeline, common: Rows, out
         weight=(judged[index] & (keys[index] == spans[span]).all(axis=1)).astype(np.float32),
     )
     return Examples(sequences=sequences, viewer=entries.viewer[index], item=entries.item[index], request=entries.request[index])
+
+
+def _inputs(view: View, encoder: Encoder, entries: Timeline, index: Int, judged: Flags) -> Rows:
+    """Model inputs of some entries, which may repeat; late features only of the judged ones: tokens do not read them."""
+    needed, place = np.unique(index, return_inverse=True)
+    examples_first = np.argsort(~judged[needed], kind="stable")
+    count = int(judged[needed].sum())
+    parts = [
+        rows(view, encoder, _asked(entries, needed[examples_first[:count]])),
+        rows(view, encoder, _asked(entries, needed[examples_first[count:]]), late=False),
+    ]
+    common, where = concatenate(parts), np.argsort(examples_first)[place]
+    return Rows(**{field.name: getattr(common, field.name)[where] for field in fields(Rows)})
+
+
+def _asked(entries: Timeline, index: Int) -> Asked:
+    return Asked(
+        viewers=entries.viewer[index],
+        items=entries.item[index],
+        requests=entries.request[index],
+        previous=previous_times(entries)[index],
+        context=entries.details.context[index],
+        dated=entries.details.dated[index],
+    )
 
 
 def _viewer_versions(view: View, entries: Timeline) -> Int:
