@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from fourfold.cli.train import _warned
 from fourfold.definition import Age, Recommender
 from fourfold.modes.home import Home
-from fourfold.training.evaluation import ActionMetrics
+from fourfold.training.manifest import Finding
 from tests.cli.commands import Cli
 from tests.modes.samples import MADE, SMALL, made_home
 
@@ -70,27 +69,42 @@ def check_versions(world: Cli) -> None:
     assert "has no version 'v7'" in world("models", "promote", "feed", "v7").error
 
 
-def test_a_model_that_orders_worse_than_popularity_is_said_to() -> None:
-    def judged(high: float, popularity: float | None) -> ActionMetrics:
-        return ActionMetrics(
-            impressions=9,
-            positives=4,
-            auc=0.4,
-            auc_ci=(0.3, high),
-            member_auc=None,
-            popularity_auc=popularity,
-            ne=1.0,
-            ece=0.1,
-        )
-
-    found = {"click": judged(0.45, 0.5), "like": judged(0.55, 0.5), "hide": judged(0.45, None)}
-    assert _warned(found) == ["worse than popularity alone on: click; a small log wants more --epochs"]
-    assert _warned({"like": found["like"]}) == []
+def test_what_training_finds_is_printed_and_kept(world: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    early, late = (Finding(kind="k", subject=name, problem="is odd", advice="look at it") for name in ("size", "click"))
+    monkeypatch.setattr("fourfold.training.parts.data_findings", lambda *_: [early])
+    monkeypatch.setattr("fourfold.training.run.outcome_findings", lambda *_: [late])
+    answer = world.ok("train", "feed", *QUICK)
+    assert "found: size: is odd; look at it\nfound: click: is odd; look at it\n" in answer.out
+    assert answer.err.index("found: size: is odd") < answer.err.index("ranker: ")
+    expected = [{"kind": "k", "subject": name, "problem": "is odd", "advice": "look at it"} for name in ("size", "click")]
+    assert world.ok("models", "show", "feed", "--json").document["findings"] == expected
+    assert "found: click: is odd; look at it" in world.ok("models", "show", "feed").out
+    assert world.ok("train", "feed", "--json", *QUICK).document["findings"] == expected
 
 
-def test_what_training_warns_of_is_printed(world: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fourfold.cli.train._warned", lambda found: [f"warned of {', '.join(found)}"])
-    assert "warned of click, long_view, like, hide" in world.ok("train", "feed", *QUICK).out
+def test_a_refit_says_so_and_needs_something_held_back(world: Cli) -> None:
+    answer = world.ok("train", "feed", "--refit", "--holdout", 0.5, *QUICK)
+    assert "trained again on everything; the figures are those of the model that was trained up to 2" in answer.out
+    assert "calibrated on requests from" in answer.out
+    shown = world.ok("models", "show", "feed", "--json").document
+    assert (shown["refit"], shown["data"]["last"]) == (True, shown["held_out"]["last"])
+    assert shown["calibration"]["actions"]["click"]["method"] == "platt"
+    assert shown["schema"]["actions"] == ["click", "long_view", "like", "hide"]
+    assert shown["settings"]["epochs"] == 1
+    text = world.ok("models", "show", "feed").out
+    assert "ECE with" in text
+    assert shown["data"]["hash"] in text
+    assert "True" in world.ok("models", "list", "feed").out
+    refused = world("train", "feed", "--refit", "--holdout", 0)
+    assert refused.code == 2
+    assert "with --holdout 0 nothing is held back" in " ".join(refused.err.split())
+
+
+def test_nothing_held_back_is_neither_calibrated_nor_judged(world: Cli) -> None:
+    answer = world.ok("train", "feed", "--holdout", 0, *QUICK).out
+    assert "no impression after training to judge on" in answer
+    assert "calibrat" not in answer
+    assert "not calibrated: too few outcomes were held back" in world.ok("train", "feed", "--holdout", 0.02, *QUICK).out
 
 
 def test_a_model_of_another_definition_is_refused_with_the_difference(world: Cli) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fourfold.cli.console import DEFAULT_HOME, Advance, Home, Json, one_thread, progress, report, say, table
+from fourfold.cli.console import DEFAULT_HOME, Advance, Home, Json, moment, one_thread, progress, report, say, table
 
 LARGE_BACKLOG = 50_000
 """Events of the log that a command applies before it commits the state for others."""
@@ -29,15 +29,22 @@ def train(
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the data.")] = 3,
     learning_rate: Annotated[float, typer.Option(min=1e-6, max=1.0, help="The highest; it rises, then falls.")] = 1.5e-3,
     seed: Annotated[int, typer.Option(min=0, help="Of first weights, order and dropout.")] = 0,
+    refit: Annotated[
+        bool,
+        typer.Option("--refit", help="After judging, train again on everything, held-out part included, and publish that."),
+    ] = False,
     promote: Annotated[bool, typer.Option(help="Serve the new version at once.")] = True,
     checkpoint_seconds: Annotated[
         float, typer.Option(min=0.0, help="Time between two saves of the unfinished run; 0 saves after every step.")
     ] = 60.0,
 ) -> None:
-    """Train a surface's models on the log, judge them on its newest part, publish and promote a version.
+    """Train a surface's models on the log, calibrate and judge them on its newest part, publish and promote a version.
 
-    A run that was killed goes on where it was when the same command is given again.
+    What is wrong with data or model is said, with what to do about it. A run that was killed goes on where it was when the same
+    command is given again.
     """
+    if refit and not holdout:
+        raise typer.BadParameter("with --holdout 0 nothing is held back, and training sees it all; leave out one of the two")
     from fourfold.modes.home import Home as Opened  # noqa: PLC0415
     from fourfold.training.loop import TrainingConfig  # noqa: PLC0415
     from fourfold.training.run import run_training, split_time  # noqa: PLC0415
@@ -53,13 +60,23 @@ def train(
             config=TrainingConfig(epochs=epochs, learning_rate=learning_rate, seed=seed),
             checkpoints=opened.training,
             on_stage=stages.start,
+            on_finding=lambda finding: say(f"found: {finding}"),
             checkpoint_seconds=checkpoint_seconds,
+            refit=refit,
         )
         if promote:
             opened.registry.promote(surface, outcome.version)
     served = "promoted" if promote else f"not promoted: `fourfold models promote {surface} {outcome.version}` serves it"
     summary = f"{surface} {outcome.version} ({outcome.kind}), {outcome.examples} examples, {served}"
-    report({**_plain(outcome), "promoted": promote}, json, _actions_table(outcome.actions), *_warned(outcome.actions), summary)
+    report(
+        {**_plain(outcome), "promoted": promote},
+        json,
+        _actions_table(outcome.actions),
+        *_calibration_tables(outcome),
+        *(f"found: {finding}" for finding in outcome.findings),
+        *_refitted(outcome),
+        summary,
+    )
 
 
 def evaluate(
@@ -86,7 +103,7 @@ def evaluate(
         view = consumer.state.view()
         manifest, folder = opened.registry.load(surface)
         models = load_models(consumer.state.definition, opened.registry)
-        since = manifest.data.last
+        since = manifest.unseen_since
         ranker = load_ranker(folder)
         actions = {}
         if ranker is not None:
@@ -141,7 +158,7 @@ class _Stages:
         self._close()
         self._open = progress(name)
         advance: Advance = self._open.__enter__()
-        if name in ("evaluate", "item_to_item"):
+        if not name.endswith(("ranker", "retrieval")):
             advance(0, None)
         return lambda step: advance(
             step.step,
@@ -176,12 +193,26 @@ def _actions_table(found: Any) -> Any:
     return table("Each impression judged with what happened before it", columns, rows)
 
 
-def _warned(found: Any) -> list[str]:
-    """One line where popularity alone orders better than the model: a few steps of training end there."""
-    worse = [name for name, m in found.items() if m.auc_ci and m.popularity_auc is not None and m.auc_ci[1] < m.popularity_auc]
-    if not worse:
+def _calibration_tables(outcome: Any) -> list[Any]:
+    """How each action was calibrated, and on which time; or why not."""
+    found, held_out = outcome.calibration, outcome.held_out
+    if held_out is None:
         return []
-    return [f"worse than popularity alone on: {', '.join(worse)}; a small log wants more --epochs"]
+    if found is None:
+        return ["not calibrated: too few outcomes were held back; probabilities are the model's own"]
+    columns = ["action", "calibration", ">impressions", ">positives", ">ECE without", ">ECE with"]
+    rows = [[name, a.method, a.impressions, a.positives, a.ece_before, a.ece_after] for name, a in found.actions.items()]
+    said = f"calibrated on requests from {moment(found.first)} to {moment(found.last)}; all figures are of those after it"
+    return [table("Calibration", columns, rows), said]
+
+
+def _refitted(outcome: Any) -> list[str]:
+    if not outcome.refit:
+        return []
+    what = "trained again on everything"
+    if outcome.held_out is None:
+        return [what]
+    return [f"{what}; the figures are those of the model that was trained up to {moment(outcome.held_out.first)}"]
 
 
 def _interval(measured: Any) -> str:

@@ -41,6 +41,14 @@ class Finding(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return f"{self.subject}: {self.problem}; {self.advice}"
 
 
+class HeldOut(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The time (ms) that the judged model did not see, from `first` to before `last`; it was judged from `judged_from` on."""
+
+    first: int
+    judged_from: int
+    last: int
+
+
 class ActionCalibration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How one action was calibrated.
 
@@ -89,6 +97,8 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Of first weights, order and dropout.
     code, torch : str
         Versions of Fourfold and of PyTorch that trained it.
+    held_out : HeldOut, optional
+        The time behind `metrics`; None if nothing was judged.
     metrics, intervals : dict
         ``ACTION.METRIC`` as judged on held-out time, and 95 % intervals; a metric that is undefined is None.
     schema : dict
@@ -118,6 +128,7 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     schema: dict[str, Any] = {}
     settings: dict[str, float] = {}
     refit: bool = False
+    held_out: HeldOut | None = None
     calibration: CalibrationReport | None = None
     findings: list[Finding] = []
     torch: str = ""

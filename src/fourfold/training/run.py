@@ -3,7 +3,7 @@
 If asked to, what is published is trained once more on everything, so that it has seen the newest days.
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,12 @@ from fourfold import __version__
 from fourfold.features.encoding import Encoder
 from fourfold.features.table import Column, Int
 from fourfold.features.view import NEVER, View
-from fourfold.models.ranker import Ranker
 from fourfold.training.calibration import calibrate
 from fourfold.training.evaluation import ActionMetrics, evaluate_ranker
 from fourfold.training.examples import examples
 from fourfold.training.findings import outcome_findings
 from fourfold.training.loop import TrainingConfig
-from fourfold.training.manifest import CalibrationReport, Finding, Manifest, TrainingData
+from fourfold.training.manifest import CalibrationReport, Finding, HeldOut, Manifest, TrainingData
 from fourfold.training.parts import Checkpoints, NothingToTrainError, OnFinding, OnStage, Trained, Training
 from fourfold.training.registry import Registry
 
@@ -33,9 +32,9 @@ REFIT = "refit-"
 class TrainingOutcome(Struct, frozen=True, kw_only=True):
     """What a run made: the new version, what it was trained and judged on, how well it did, and what was found.
 
-    `examples` and `trained_until` are of the published weights, `actions` and `calibration` of the judged ones: the same,
-    unless `refit`. `actions` are judged on requests with times in ``[judged_from, judged_until)``. `resumed_at` counts the
-    ranker's steps that an earlier process had done, of both trainings.
+    `examples` and `trained_until` are of the published weights; `actions` and `calibration` of the judged ones, which had not
+    seen `held_out`: the same weights, unless `refit`. `resumed_at` counts the ranker's steps that an earlier process had done,
+    of both trainings.
     """
 
     surface: str
@@ -45,19 +44,18 @@ class TrainingOutcome(Struct, frozen=True, kw_only=True):
     resumed_at: int
     refit: bool
     trained_until: int
-    judged_from: int
-    judged_until: int
+    held_out: HeldOut | None
     actions: dict[str, ActionMetrics]
     calibration: CalibrationReport | None
     findings: list[Finding]
 
 
-class HeldOut(Struct, frozen=True, kw_only=True):
-    """What held-out time said of a ranker, in ``[since, before)`` (ms)."""
+@dataclass(frozen=True)
+class _Judged:
+    """What held-out time said of a ranker."""
 
-    since: int
-    before: int
-    actions: dict[str, ActionMetrics] = {}
+    held_out: HeldOut | None = None
+    actions: dict[str, ActionMetrics] = field(default_factory=dict)
     calibration: CalibrationReport | None = None
 
 
@@ -126,12 +124,12 @@ def run_training(
 
     saved = Checkpoints(checkpoints, view.definition.surface, checkpoint_seconds)
     trained = Training(view, encoder, until, config, saved, on_stage, found).run()
-    held_out = _held_out(view, encoder, trained, until, on_stage)
-    for finding in outcome_findings(held_out.actions, held_out.calibration):
+    judged = _judged(view, encoder, trained, until, on_stage)
+    for finding in outcome_findings(judged.actions, judged.calibration):
         found(finding)
-    resumed_at, refit = _resumed_at(trained), refit and held_out.before > until
+    resumed_at, refit = _resumed_at(trained), refit and view.newest_time >= until
     if refit:
-        until = held_out.before
+        until = view.newest_time + 1
         again = Training(view, encoder, until, config, saved, on_stage, lambda _: None, REFIT).run()
         trained, resumed_at = _calibrated_as(trained, again), resumed_at + _resumed_at(again)
     manifest = Manifest(
@@ -143,9 +141,10 @@ def run_training(
         refit=refit,
         code=__version__,
         torch=str(torch.__version__),
-        metrics=_metrics(held_out.actions),
-        intervals=_intervals(held_out.actions),
-        calibration=held_out.calibration,
+        held_out=judged.held_out,
+        metrics=_metrics(judged.actions),
+        intervals=_intervals(judged.actions),
+        calibration=judged.calibration,
         findings=findings,
     )
     version = registry.publish(manifest, lambda folder: trained.write(view, folder))
@@ -158,26 +157,25 @@ def run_training(
         resumed_at=resumed_at,
         refit=refit,
         trained_until=until,
-        judged_from=held_out.since,
-        judged_until=held_out.before,
-        actions=held_out.actions,
-        calibration=held_out.calibration,
+        held_out=judged.held_out,
+        actions=judged.actions,
+        calibration=judged.calibration,
         findings=findings,
     )
 
 
-def _held_out(view: View, encoder: Encoder, trained: Trained, until: int, on_stage: OnStage) -> HeldOut:
+def _judged(view: View, encoder: Encoder, trained: Trained, until: int, on_stage: OnStage) -> _Judged:
     """Calibrate the ranker on the earlier half of what was held back, and judge it on the rest."""
-    before = view.newest_time + 1
-    if trained.ranker is None or before <= until:
-        return HeldOut(since=until, before=max(before, until))
-    ranker: Ranker = trained.ranker.model
+    end = view.newest_time + 1
+    if trained.ranker is None or end <= until:
+        return _Judged()
+    ranker = trained.ranker.model
     on_stage("calibrate")
-    calibration = calibrate(ranker, examples(view, encoder, until, before))
-    since = calibration.last if calibration else until
+    calibration = calibrate(ranker, examples(view, encoder, until, end))
+    judged_from = calibration.last if calibration else until
     on_stage("evaluate")
-    actions = evaluate_ranker(ranker, view, encoder, since, before)
-    return HeldOut(since=since, before=before, actions=actions, calibration=calibration)
+    actions = evaluate_ranker(ranker, view, encoder, judged_from, end)
+    return _Judged(HeldOut(first=until, judged_from=judged_from, last=end), actions, calibration)
 
 
 def _calibrated_as(judged: Trained, again: Trained) -> Trained:
