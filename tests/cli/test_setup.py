@@ -93,6 +93,50 @@ def test_what_cannot_be_imported_is_named(cli: Cli, tmp_path: Path) -> None:
         assert "mapping" in cli("import", mapping, "--json").error
 
 
+def test_a_draft_is_printed_or_written_and_never_over_another(cli: Cli, tmp_path: Path) -> None:
+    folder = movielens(tmp_path / "data")
+    files = [folder / "ratings.csv", folder / "movies.csv"]
+    printed = cli.ok("import", "--guess", *files).out
+    assert cli.ok("import", "--guess", *files, "--json").document == {"mapping": printed}
+    assert cli.ok("import", "--guess", "ratings.csv", "movies.csv", "--from", folder).out == printed
+    assert not cli.home.exists()
+    draft = tmp_path / "draft.toml"
+    assert cli.ok("import", "--guess", *files, "--out", draft, "--json").document["path"] == str(draft)
+    assert draft.read_text() == printed
+    draft.write_text("# corrected")
+    assert "draft.toml exists already, perhaps with your corrections" in cli("import", "--guess", *files, "--out", draft).error
+    assert draft.read_text() == "# corrected"
+
+
+def test_a_draft_is_imported_as_it_stands(cli: Cli, tmp_path: Path) -> None:
+    folder = movielens(tmp_path / "data")
+    cli.ok("import", "--guess", folder / "ratings.csv", folder / "movies.csv", "--out", folder / "draft.toml")
+    found = cli.ok("import", folder / "draft.toml", "--json").document
+    assert found["events"] == {"impression": 3, "action": 4, "entity_upsert": 2}
+    assert found["rejected"] == {}
+
+
+def test_what_no_draft_can_be_made_of_is_named(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "empty.csv").touch()
+    assert "empty.csv is empty" in cli("import", "--guess", tmp_path / "empty.csv").error
+    assert "nowhere.csv is not there" in cli("import", "--guess", tmp_path / "nowhere.csv", "--json").error
+    assert "several files and --out go with --guess" in cli("import", "a.toml", "b.toml").error
+    assert "several files and --out go with --guess" in cli("import", "movielens", "--out", tmp_path / "x.toml").error
+
+
+def test_an_export_is_imported_into_another_home(cli: Cli, tmp_path: Path) -> None:
+    cli.ok("define", "movielens")
+    cli.ok("import", "movielens", "--from", movielens(tmp_path / "data"))
+    cli.ok("events", "export", tmp_path / "out")
+    before = cli.ok("status", "--json").document["surfaces"][0]
+    other = tmp_path / "other"
+    cli.ok("define", "movielens", "--home", other)
+    for _ in range(2):
+        found = cli.ok("import", "events", "--from", tmp_path / "out", "--home", other, "--json").document
+        assert found["events"] == {"impression": 3, "action": 4, "entity_upsert": 4}
+        assert cli.ok("status", "--home", other, "--json").document["surfaces"][0] == before
+
+
 def test_status_of_a_home_without_surfaces(cli: Cli) -> None:
     assert "there is no home at" in cli("status").error
     cli.home.mkdir()

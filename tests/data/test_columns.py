@@ -100,7 +100,7 @@ def test_numbers_agree_with_python(values: list[str]) -> None:
         if text.lstrip("-").isascii() and text.lstrip("-").isdigit():
             assert number == float(text)
         elif number is not None:
-            assert text.strip().lower() in {"true", "false"} or float(text) == number
+            assert text.strip().lower() in {"true", "false"} or float(text.strip()) == number
 
 
 def test_numbers_of_flags_and_what_is_none() -> None:

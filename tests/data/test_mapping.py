@@ -207,3 +207,26 @@ def test_lines_inside_quotes_and_rows_of_a_wrong_length_keep_their_numbers(tmp_p
     events, rejected = read(Mapping.from_toml(text).reader(tmp_path))
     assert [e.viewer for e in events if isinstance(e, Impression)] == ["a\nb", "c"]
     assert sorted((row.row, row.reason) for row in rejected) == [(2, "1 columns where the file has 3"), (3, "u: missing id")]
+
+
+def test_a_log_that_describes_its_items_says_each_thing_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fourfold.data.files.BLOCK_BYTES", 64)
+    rows = [("i1", "red"), ("i2", ""), ("i1", "red"), ("i1", "blue"), ("", "x"), ("i2", ""), ("i1", "red")]
+    lines = [f"u,{item},{1_700_000_000 + row},{brand}" for row, (item, brand) in enumerate(rows)]
+    (tmp_path / "log.csv").write_text("\n".join(["u,i,t,brand", *lines]))
+    text = 'name = "x"\n[[logs]]\nfile = "log.csv"\nviewer = "u"\nitem = "i"\ntime = { column = "t" }\n'
+    text += '[[entities]]\ntype = "post"\nfile = "log.csv"\nkey = "i"\nattributes = { brand = "brand" }\n'
+    events, rejected = read(Mapping.from_toml(text).reader(tmp_path))
+    upserts = [(e.key, e.attributes) for e in events if isinstance(e, EntityUpsert)]
+    assert upserts == [("i1", {"brand": "red"}), ("i2", {}), ("i1", {"brand": "blue"})]
+    assert sum(isinstance(e, Impression) for e in events) == 6
+    assert {(row.row, row.reason) for row in rejected} == {(5, "i: missing id")}
+
+
+def test_a_file_without_a_header_line_and_with_a_long_delimiter(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("u::i:1::1700000000\nv::i:2::1700000001\n")
+    text = 'name = "x"\n[[logs]]\nfile = "log.csv"\ndelimiter = "::"\ncolumns = ["who", "what", "when"]\n'
+    text += 'viewer = "who"\nitem = "what"\ntime = { column = "when" }\n'
+    events, rejected = read(Mapping.from_toml(text).reader(tmp_path))
+    assert [(e.viewer, e.item) for e in events if isinstance(e, Impression)] == [("u", "i:1"), ("v", "i:2")]
+    assert rejected == []

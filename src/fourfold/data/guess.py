@@ -218,7 +218,7 @@ def _sort_in(guess: LogGuess, column: ColumnSample) -> None:
     elif "session" in words:
         why = "only if one value is one list that was shown: a session is longer"
         guess.lines.append(Said("request", name, why, unsure=True))
-    elif column.is_key and column.unique and {"id", "uuid", "key"} & words:
+    elif column.is_key and column.unique and words & {"id", "uuid", "key"}:
         guess.lines.append(Said("id", name, "no two rows share one"))
     else:
         _describe(guess, column)
@@ -268,11 +268,12 @@ def _rated(column: ColumnSample) -> Iterator[Said]:
 
 def _event(column: ColumnSample) -> Said | None:
     """The column that names what happened in each row, if this is one."""
-    if column.shape != "text" or column.distinct > 50 or not EVENTS & set(column.words):
+    words = set(column.words)
+    if column.shape != "text" or column.distinct > 50 or not words & EVENTS or words & {"id", "uuid", "key"}:
         return None
     plain = {value: named(value) for value in column.texts.unique().to_pylist()}
     known = [name for name in plain.values() if set(name.split("_")) & (ACTIONS | set(SHOWN))]
-    if not known and not {"event", "action"} & set(column.words):
+    if not known and not {"event", "action"} & words:
         return None
     shown = next((name for name in SHOWN if name in plain.values()), None)
     renamed = {old: new for old, new in plain.items() if new != old}

@@ -166,6 +166,9 @@ def _sniffed(path: Path) -> TextFormat:
         head = file.read(_HEAD_BYTES)
     encoding = "utf8" if _is_utf8(head) else "latin-1"
     lines = head.decode(encoding, errors="ignore").removeprefix("\ufeff").splitlines()
+    if len(head) == _HEAD_BYTES:
+        # The last line may have been cut.
+        lines = lines[:-1] or lines
     usual = text_format(path).delimiter
     delimiter = max([usual, *_DELIMITERS], key=lambda one: _even(lines[:20], one))
     first = next(csv.reader(lines[:1], delimiter=delimiter), [])
