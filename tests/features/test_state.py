@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from fourfold.definition import Count
 from fourfold.events.types import Action, EdgeAdded, EntityDelete, EntityUpsert, Event, Impression, Value, batch_of
+from fourfold.features.counting import counter_table, counters
 from fourfold.features.numbers import numbers
-from fourfold.features.state import State, counter_table, counters
+from fourfold.features.state import State
 from tests.features.samples import all_pairs, state_of
 from tests.strategies import START, TINY, logs
 

@@ -1,7 +1,7 @@
 """The log consumer that keeps a recommender's state: catch up with the log, commit what was computed, go on after a crash.
 
-The tables' sorted runs are saved as they are made, so a commit writes what is new since the last one. Large runs are merged into
-files and mapped from there: the process itself holds what came since. State and offset are committed in one transaction;
+The tables' sorted runs are saved as they are made, so a commit writes what is new since the last one. Large runs are merged
+into files and mapped from there: the process itself holds what came since. State and offset are committed in one transaction;
 replaying events that are already in the state changes nothing.
 """
 

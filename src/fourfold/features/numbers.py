@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fourfold.definition import Age, AttributeValue, Count, Feature, Rate, Recommender
 from fourfold.definition.part import milliseconds
-from fourfold.features.state import UNKNOWN_OUTCOME, CounterKey, counter_table
+from fourfold.features.counting import UNKNOWN_OUTCOME, CounterKey, counter_table
 from fourfold.features.table import Float, Int
 from fourfold.features.view import UNBORN, View
 

@@ -13,10 +13,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fourfold.definition import Category, Count, Entity, Moment, Number, Rate, Recommender, Text
+from fourfold.definition import Category, Entity, Moment, Number, Recommender, Text
 from fourfold.definition.entities import Attribute
 from fourfold.events.types import EventKind, Value, decode_attributes
 from fourfold.features.admission import clocks, in_time, remembered_until, spoken_of, unseen, with_ids
+from fourfold.features.counting import Counting, Rows
 from fourfold.features.details import SPACE, DetailsTable, add_details, context_space
 from fourfold.features.late import Changes, late_rows
 from fourfold.features.names import Names, hash64
@@ -26,11 +27,6 @@ from fourfold.features.view import SEPARATOR, View
 LATEST = 1 << 52
 LARGEST = 1e30
 """The largest number that an attribute may hold: models read 32-bit floats."""
-
-CounterKey = tuple[tuple[str, ...], str]
-
-UNKNOWN_OUTCOME = "unknown:"
-"""Before the name of an action: the impressions of which the log does not know whether the action followed."""
 
 
 class State:
@@ -60,7 +56,7 @@ class State:
         self._names: dict[str, Names] = {name: Names() for name in _name_spaces(definition)}
         self._details = DetailsTable(definition, self._names)
         self._lock = threading.Lock()
-        self._counters = _grouped(counters(definition))
+        self._counting = Counting(definition, self._names, self._details)
         self._publish(0)
 
     @property
@@ -102,6 +98,7 @@ class State:
             self._tables, self.ignored, self._clock = dict(tables), Counter(ignored), clock
             self._names |= {space: Names(texts) for space, texts in names.items()}
             self._details = DetailsTable(self.definition, self._names)
+            self._counting = Counting(self.definition, self._names, self._details)
             self._publish(offset)
 
     def sealed(self) -> View:
@@ -213,7 +210,7 @@ class State:
         events, times, tie = batch.filter(pa.array(mask)), _times(batch)[mask], ties[mask]
         viewers = self._named(self.definition.viewer.name, events["subject"], times, tie)
         items = self._named(self.definition.item.name, events["object"], times, tie)
-        rows: dict[str, Column] = {
+        rows: Rows = {
             "viewer": viewers,
             "item": items,
             "time": times,
@@ -234,53 +231,26 @@ class State:
     def _add_rows(self, name: str, key: str, rows: Mapping[str, Column], columns: Sequence[str]) -> None:
         self._add(name, rows[key], rows["time"], _picked(rows, columns))
 
-    def _count(self, rows: dict[str, Column]) -> None:
+    def _count(self, rows: Rows) -> None:
         """Count impressions and actions under the keys that they have now."""
-        now = self._peek()
-        for by, events in self._counters.items():
-            self._add_counts(by, events, self._keys(now, by, rows), rows)
-
-    def _add_counts(self, by: tuple[str, ...], events: Sequence[str], keys: Int, rows: dict[str, Column]) -> None:
-        for event in events:
-            chosen = self._counts(event, rows) & (keys >= 0)
-            self._add(counter_table((by, event)), keys[chosen], rows["time"][chosen], {"tie": _short(rows["tie"][chosen])})
-
-    def _keys(self, view: View, by: tuple[str, ...], rows: dict[str, Column]) -> Int:
-        """What events are counted under; an upsert at the time of an event counts for it."""
-        context = self._details.of(rows["details"]).context
-        return view.keys(by, rows["viewer"], rows["item"], rows["time"] + 1, context)
+        now, counted = self._peek(), self._counting.of_events(rows)
+        for by in self._counting.keys:
+            for name, keys, times, columns in self._counting.under(by, self._counting.key(now, by, rows), counted):
+                self._add(name, keys, times, columns)
 
     def _rekey(self, changed: Changes) -> None:
         """Move what is counted under an attribute that a late upsert or delete changed for events taken before."""
         before, now = self._view, self._peek()
         late = late_rows(before, changed)
-        for by, events in self._counters.items():
-            old, new = (self._keys(view, by, late) for view in (before, now))
+        for by in self._counting.keys:
+            old, new = (self._counting.key(view, by, late) for view in (before, now))
             moved = old != new
             if moved.any():
-                rows = _at(late, moved)
-                self._remove_counts(by, events, old[moved], rows)
-                self._add_counts(by, events, new[moved], rows)
-
-    def _remove_counts(self, by: tuple[str, ...], events: Sequence[str], keys: Int, rows: dict[str, Column]) -> None:
-        for event in events:
-            chosen = self._counts(event, rows) & (keys >= 0)
-            name = counter_table((by, event))
-            if chosen.any():
-                old = keys[chosen], rows["time"][chosen], _short(rows["tie"][chosen])
-                self._tables[name] = self._table(name).without(*old)
-
-    def _counts(self, event: str, rows: Mapping[str, Column]) -> Column:
-        """Which impressions and actions a counter counts."""
-        shown: Column = rows["name"] < 0
-        if event == "impression":
-            return shown
-        if event.startswith(UNKNOWN_OUTCOME):
-            action = [action.name for action in self.definition.actions].index(event.removeprefix(UNKNOWN_OUTCOME))
-            shown = shown & self._details.of(rows["details"]).unknown[:, action]
-            return shown
-        acted: Column = ~shown & (rows["name"] == self._names["action"].find(event))
-        return acted
+                counted = self._counting.of_events(_at(late, moved))
+                for name, keys, times, columns in self._counting.under(by, old[moved], counted):
+                    self._tables[name] = self._table(name).without(keys, times, columns["tie"])
+                for name, keys, times, columns in self._counting.under(by, new[moved], counted):
+                    self._add(name, keys, times, columns)
 
     def _named(self, entity: str, column: pa.Array, times: Int, ties: Column) -> Int:
         """Rows of a column of ids; the first event that names one is remembered as its mention."""
@@ -301,31 +271,6 @@ class State:
     def _add(self, name: str, keys: Int, times: Int, columns: Mapping[str, Column]) -> None:
         if len(keys):
             self._tables[name] = self._table(name).added(keys, times, columns)
-
-
-def counters(definition: Recommender) -> tuple[CounterKey, ...]:
-    """The distinct (key, event) pairs that the definition's features count."""
-    found: dict[CounterKey, None] = {}
-    for feature in definition.features:
-        if isinstance(feature, Count):
-            found[feature.by, feature.event] = None
-        elif isinstance(feature, Rate):
-            found[feature.by, "impression"] = found[feature.by, feature.action] = None
-            found[feature.by, UNKNOWN_OUTCOME + feature.action] = None
-    return tuple(found)
-
-
-def _grouped(specs: Iterable[CounterKey]) -> dict[tuple[str, ...], list[str]]:
-    """The events to count by each key."""
-    events: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
-    for by, event in specs:
-        events[by].append(event)
-    return dict(events)
-
-
-def counter_table(spec: CounterKey) -> str:
-    """Name of the table that counts an event by a key."""
-    return f"count/{spec[1]}/{'+'.join(spec[0])}"
 
 
 def fits(attribute: Attribute, value: Value) -> bool:
@@ -377,12 +322,6 @@ def _at(columns: Mapping[str, Column], mask: Column) -> dict[str, Column]:
 
 def _picked(rows: Mapping[str, Column], names: Sequence[str]) -> dict[str, Column]:
     return {name: rows[name] for name in names}
-
-
-def _short(ties: Column) -> Column:
-    """Half of each tie: enough to tell the rows of one key and time apart, and counts do not depend on their order."""
-    halves: Column = (ties >> np.uint64(32)).astype(np.uint32)
-    return halves
 
 
 def _request_hashes(column: pa.Array) -> Column:
