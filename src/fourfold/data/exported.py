@@ -16,7 +16,7 @@ from fourfold.events.types import SCHEMA
 
 @dataclass(frozen=True)
 class ExportedReader:
-    """Reads the Parquet files of a folder and its subfolders in event time; event ids are those of the files."""
+    """Reads the Parquet files of a folder and its subfolders, or one file, in event time; event ids are those of the files."""
 
     folder: Path
     name: str = "events"
@@ -28,6 +28,8 @@ class ExportedReader:
 
 def _files(folder: Path) -> list[Path]:
     """The files of an export; those of one time keep the order of their offsets, which are their names."""
+    if folder.is_file():
+        return [folder]
     found = sorted(folder.rglob("*.parquet"), key=lambda path: path.name)
     if not found:
         raise DataError(f"{folder} holds no Parquet files; give a folder that `fourfold events export` wrote")

@@ -128,6 +128,11 @@ def kuairand_reader(folder: Path, *, surface: str = "feed", with_prehistory: boo
     return KuaiRandReader(tables=tables, before=before[0] if before else None, surface=surface)
 
 
+def kuairand_log(path: Path, *, surface: str = "feed") -> TabularReader:
+    """A reader of one log file with the columns of ``log_standard_*``: its members and videos are known elsewhere."""
+    return TabularReader(name=NAME, logs=(LogFile(path=path, columns=_log(surface)),))
+
+
 def _tables(folder: Path, stem: str) -> list[Path]:
     return [path for suffix in ("parquet", "csv") for path in sorted(folder.glob(f"{stem}.{suffix}"))]
 
