@@ -138,6 +138,17 @@ def test_what_a_log_held_is_not_judged() -> None:
     assert period_examples(log, Encoder(WINDOWED), Period.of(log, 0, END, log), "day") == []
 
 
+def test_an_action_without_an_impression_is_new_only_if_the_log_does_not_hold_it() -> None:
+    done = [Action(id=f"a{n}", time=NOON + n, viewer="m0", item=f"p{n}", surface="feed", name="like") for n in range(2)]
+    state = state_of(done[:1], WINDOWED)
+    log = state.view()
+    state.apply(batch_of(done), 9)
+    period = Period.of(state.view(), 0, END, log)
+    assert period.new.tolist() == [False, True]
+    assert not period.judged.any()
+    assert period.first == NOON + 1
+
+
 def test_an_impression_that_joins_one_of_the_log_is_not_judged() -> None:
     """Shown twice in one request, once in the log: the model may have learned from it."""
     first, again = show(NOON, request="r"), show(NOON + 1, request="r")

@@ -126,19 +126,21 @@ def _last(rows: tuple[Int, Int, Int], asked: tuple[Int, Int, Int]) -> Int:
 
 
 def held(log: View, view: View, entries: Timeline, before: int) -> Flags:
-    """Which entries, of the timelines of all viewers as of `before`, a log has impressions of: shape (N,).
+    """Which entries a log knows, shape (N,): those with an impression in it or, if they were never shown, an action.
 
-    `log` is an earlier state of `view`.
+    `log` is an earlier state of `view`; `entries` are the timelines of all viewers as of `before`.
     """
     everyone = view.all_rows(view.definition.viewer.name)
     times = np.full(len(everyone), before)
     since = view.deleted(view.definition.viewer.name, everyone, times) + 1
-    shown = view.table("impression").slice(everyone, since, times)
     found = np.zeros(len(entries), bool)
-    if len(shown["query"]):
-        in_log = log.table("impression").slice(everyone, np.zeros_like(since), times)
-        again = np.isin(shown["tie"], in_log.get("tie", shown["tie"][:0]))
-        found[_last((entries.viewer, entries.item, entries.time), _events(shown))[again]] = True
+    for name in ("impression", "action"):
+        events = view.table(name).slice(everyone, since, times)
+        if len(events["query"]):
+            in_log = log.table(name).slice(everyone, np.zeros_like(since), times)
+            again = np.isin(events["tie"], in_log.get("tie", events["tie"][:0]))
+            entry = _last((entries.viewer, entries.item, entries.time), _events(events))[again]
+            found[entry[entries.shown[entry] == (name == "impression")]] = True
     return found
 
 

@@ -25,26 +25,31 @@ Freshness = Literal["request", "day"]
 
 @dataclass(frozen=True)
 class Period:
-    """The entries of a period that count as impressions to judge, among the timelines of all viewers."""
+    """The timelines of all viewers, and which of their entries belong to a period."""
 
     entries: Timeline
     outcome: Floats  # (N, A), 1, 0 or NaN
-    judged: Flags  # (N,)
+    new: Flags  # (N,), dated entries of the period
 
     @classmethod
     def of(cls, view: View, since: int, before: int, log: View | None = None) -> "Period":
-        """Dated impressions whose request is in ``[since, before)``; of a `log` given, those alone that it does not hold."""
+        """What was requested in ``[since, before)``; of a `log` given, only what it does not hold."""
         everyone = view.all_rows(view.definition.viewer.name)
         entries = timeline(view, everyone, np.full(len(everyone), before))
-        judged = entries.shown & entries.details.dated & (entries.request >= since)
+        new = entries.details.dated & (entries.request >= since)
         if log is not None:
-            judged &= ~held(log, view, entries, before)
-        return cls(entries, labels(view, entries, before), judged)
+            new &= ~held(log, view, entries, before)
+        return cls(entries, labels(view, entries, before), new)
+
+    @property
+    def judged(self) -> Flags:
+        """The impressions to judge, shape (N,)."""
+        return self.new & self.entries.shown
 
     @property
     def first(self) -> int | None:
-        """The request time of the first impression, or None if there is none."""
-        return int(self.entries.request[self.judged].min()) if self.judged.any() else None
+        """The time of the first request, or None if there is none."""
+        return int(self.entries.request[self.new].min()) if self.new.any() else None
 
 
 def period_examples(view: View, encoder: Encoder, period: Period, freshness: Freshness = "request") -> list[Examples]:
