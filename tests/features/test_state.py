@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fourfold.definition import Count
 from fourfold.events.types import Action, EdgeAdded, EntityDelete, EntityUpsert, Event, Impression, Value, batch_of
-from fourfold.features.counting import counter_table, counters
+from fourfold.features.counting import tallies
 from fourfold.features.numbers import numbers
 from fourfold.features.state import State
 from tests.features.samples import all_pairs, state_of
@@ -93,7 +93,7 @@ def test_a_late_upsert_moves_counts_only_where_it_changes_keys(late: Event, move
     definition = replace(TINY, features=(Count("by_author", ("item.author",)), Count("likes", ("item.author",), event="like")))
     like = Action(id="like", time=START + 5, viewer="m0", item="p0", surface="feed", name="like")
     state = state_of([upsert("p0", START - 9, author="m0"), shown(5), like, shown(9, viewer="m1", item="p1")], definition)
-    names = [counter_table(spec) for spec in counters(definition)]
+    names = [tally.table for feature in definition.features for tally in tallies(feature)]
     before = [state.view().table(name) for name in names]
     state.apply(batch_of([late]))
     after = [state.view().table(name) for name in names]
@@ -138,14 +138,6 @@ def test_a_view_does_not_wait_for_a_batch_that_is_being_taken(monkeypatch: pytes
             go_on.set()
         assert applied.result(10) == 1
     assert (state.view().offset, len(state.view().table("event"))) == (2, 2)
-
-
-def test_each_key_and_event_is_counted_once() -> None:
-    specs = counters(TINY)
-    assert len(specs) == len(set(specs))
-    assert (("item",), "impression") in specs
-    assert (("viewer", "item.author"), "click") in specs
-    assert counter_table((("viewer", "item.author"), "click")) == "count/click/viewer+item.author"
 
 
 @given(logs(), st.integers(1, 9))

@@ -3,7 +3,20 @@
 from fourfold.definition.deployment import Deployment, SurfaceDeployment
 from fourfold.definition.entities import Action, Category, Edge, Entity, Moment, Number, Text
 from fourfold.definition.errors import DefinitionError
-from fourfold.definition.features import Age, AttributeValue, Count, Feature, Rate
+from fourfold.definition.features import (
+    Age,
+    AttributeValue,
+    Count,
+    Counted,
+    Distinct,
+    Feature,
+    Last,
+    Mean,
+    Rate,
+    Ratio,
+    Sum,
+    TimeSince,
+)
 from fourfold.definition.models import DCNv2, DotProduct, FeedSR, TwoTower
 from fourfold.definition.recommender import History, Recommender, difference
 from fourfold.definition.stages import (
@@ -31,9 +44,11 @@ __all__ = [
     "Blocked",
     "Category",
     "Count",
+    "Counted",
     "DCNv2",
     "DefinitionError",
     "Deployment",
+    "Distinct",
     "DotProduct",
     "Edge",
     "EmbeddingRetrieval",
@@ -47,17 +62,22 @@ __all__ = [
     "History",
     "InNetwork",
     "ItemToItem",
+    "Last",
     "Linked",
+    "Mean",
     "Moment",
     "Number",
     "Own",
     "Rate",
+    "Ratio",
     "Recommender",
     "Seen",
     "Slate",
     "Source",
+    "Sum",
     "SurfaceDeployment",
     "Text",
+    "TimeSince",
     "Trending",
     "TwoHop",
     "TwoTower",

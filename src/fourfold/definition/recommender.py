@@ -11,7 +11,21 @@ from pydantic import Field, TypeAdapter
 
 from fourfold.definition.entities import Action, Category, Edge, Entity
 from fourfold.definition.errors import DefinitionError, from_pydantic
-from fourfold.definition.features import Age, AttributeValue, Count, Feature, Rate, check_key
+from fourfold.definition.features import (
+    Age,
+    AttributeValue,
+    Count,
+    Counted,
+    Distinct,
+    Feature,
+    Last,
+    Mean,
+    Rate,
+    Ratio,
+    Sum,
+    TimeSince,
+    check_key,
+)
 from fourfold.definition.models import DotProduct, Ranker, TwoTower
 from fourfold.definition.part import Duration, Name, Positive, milliseconds, part
 from fourfold.definition.stages import (
@@ -59,10 +73,18 @@ class History:
 
     The window holds between ``impressions - block`` and `impressions` entries: its start moves by whole blocks and is a
     function of the number of entries alone, so that a cached history stays exact between two moves.
+
+    Parameters
+    ----------
+    impressions, block : int
+        The most entries of the window, and by how many its start moves.
+    values : tuple of str
+        Actions whose `value`, such as how long a click was watched, rankers read with the entry.
     """
 
     impressions: Positive = 200
     block: Positive = 50
+    values: tuple[Name, ...] = ()
 
     def __post_init__(self) -> None:
         if self.block >= self.impressions:
@@ -136,7 +158,7 @@ class Recommender:
     version: Literal[1] = 1
 
     def __post_init__(self) -> None:
-        for check in (_check_entities, _check_names, _check_edges, _check_features, _check_stages):
+        for check in (_check_entities, _check_names, _check_edges, _check_features, _check_history, _check_stages):
             check(self)
 
     @property
@@ -195,7 +217,7 @@ class Recommender:
     def state_hash(self) -> str:
         """The same over what the state of a surface depends on: with another, it is computed from the log anew."""
         data = {name: value for name, value in self.to_dict().items() if name in STATE_FIELDS}
-        return _digest(data | {"actions": [action.name for action in self.actions]})
+        return _digest(data | {"actions": [action.name for action in self.actions], "values": self.history.values})
 
     def trained_parts(self) -> dict[str, Any]:
         """What a model's weights depend on, as plain data: `TRAINED_FIELDS`, without the utilities of actions."""
@@ -263,24 +285,42 @@ def _check_edges(definition: Recommender) -> None:
 
 
 def _check_features(definition: Recommender) -> None:
-    actions = [action.name for action in definition.actions]
     for index, feature in enumerate(definition.features):
         field = f"features[{index}]({feature.name})"
         match feature:
             case AttributeValue():
                 _check_attribute(f"{field}.attribute", getattr(definition, feature.of), feature.attribute, ("number", "moment"))
-            case Count():
+            case Ratio():
+                for name, count in (("of", feature.of), ("per", feature.per)):
+                    _check_counted(definition, f"{field}.{name}", count)
+            case Count() | TimeSince() | Distinct():
+                _check_counted(definition, field, feature)
+                if isinstance(feature, Distinct):
+                    _check_by(definition, f"{field}.of", (feature.of,))
+            case Rate() | Sum() | Mean() | Last():
                 _check_by(definition, f"{field}.by", feature.by)
-                if feature.event not in [*actions, "impression"]:
-                    raise DefinitionError(
-                        f"{field}.event", f"no action is named {feature.event!r}", _one_of(["impression", *actions])
-                    )
-            case Rate():
-                _check_by(definition, f"{field}.by", feature.by)
-                if feature.action not in actions:
-                    raise DefinitionError(f"{field}.action", f"no action is named {feature.action!r}", _one_of(actions))
+                _check_event(definition, f"{field}.action", feature.action, ())
             case Age():
                 pass
+
+
+def _check_history(definition: Recommender) -> None:
+    for index, name in enumerate(definition.history.values):
+        field = f"history.values[{index}]"
+        _check_event(definition, field, name, ())
+        if name in definition.history.values[:index]:
+            raise DefinitionError(field, f"{name!r} is there twice", "it once")
+
+
+def _check_counted(definition: Recommender, field: str, counted: Count | TimeSince | Distinct | Counted) -> None:
+    _check_by(definition, f"{field}.by", counted.by)
+    _check_event(definition, f"{field}.event", counted.event, ("impression",))
+
+
+def _check_event(definition: Recommender, field: str, event: str, others: tuple[str, ...]) -> None:
+    known = [*others, *(action.name for action in definition.actions)]
+    if event not in known:
+        raise DefinitionError(field, f"no action is named {event!r}", _one_of(known))
 
 
 def _check_by(definition: Recommender, field: str, by: tuple[str, ...]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from fourfold.features.table import Column, Int, Run
+from fourfold.features.values import MISSING
 from fourfold.features.view import NEVER, View
 
 Changes = Mapping[str, Sequence[tuple[Int, Int]]]
@@ -23,13 +24,14 @@ _COLUMNS = {
     "tie": np.uint64,
     "details": np.int64,
     "name": np.int64,
+    "value": np.int64,
 }
 
 
 def late_rows(view: View, changed: Changes) -> dict[str, Column]:
     """The impressions and actions of a view whose viewer or item was changed at or before their time.
 
-    Returns arrays ``viewer``, ``item``, ``time``, ``tie``, ``details`` and ``name`` (-1: an impression).
+    Returns arrays ``viewer``, ``item``, ``time``, ``tie``, ``details``, ``name`` (-1: an impression) and ``value``.
     """
     sides = {"viewer": view.definition.viewer.name, "item": view.definition.item.name}
     since = {side: _earliest(view, entity, changed.get(entity, ())) for side, entity in sides.items()}
@@ -53,5 +55,6 @@ def _late(run: Run, piece: slice, since: Mapping[str, Int]) -> dict[str, Column]
     viewers, times = at.real.astype(np.int64), at.imag.astype(np.int64)
     columns = {name: column[piece] for name, column in run.columns.items()}
     late = times >= np.minimum(since["viewer"][viewers], since["item"][columns["item"]])
-    rows = {"viewer": viewers, "time": times, "name": np.full(len(at), -1), **columns}
+    neither = {"name": np.full(len(at), -1), "value": np.full(len(at), MISSING)}
+    rows = {"viewer": viewers, "time": times, **neither, **columns}
     return {name: rows[name][late] for name in _COLUMNS}

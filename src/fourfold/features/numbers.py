@@ -4,14 +4,31 @@ This is the only place where a feature is computed. Training asks at the times o
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fourfold.definition import Age, AttributeValue, Count, Feature, Rate, Recommender
+from fourfold.definition import (
+    Age,
+    AttributeValue,
+    Count,
+    Counted,
+    Distinct,
+    Feature,
+    Last,
+    Mean,
+    Rate,
+    Ratio,
+    Recommender,
+    Sum,
+    TimeSince,
+)
 from fourfold.definition.part import milliseconds
-from fourfold.features.counting import UNKNOWN_OUTCOME, CounterKey, counter_table
+from fourfold.features.aggregates import decayed, distinct, total
+from fourfold.features.counting import Tally, tallies
 from fourfold.features.table import Float, Int
+from fourfold.features.values import SCALE
 from fourfold.features.view import UNBORN, View
 
 HOUR = 3_600_000
@@ -52,30 +69,64 @@ def numbers(
     return values
 
 
+class _Span(NamedTuple):
+    """Which events before t count, and how much: see `fourfold.definition.Count`."""
+
+    window: str | None
+    tile: str | None
+    half_life: str | None = None
+
+    @classmethod
+    def of(cls, feature: Count | Rate | Sum | Mean | Counted) -> Self:
+        return cls(feature.window, feature.tile, feature.half_life)
+
+
 class _Asked:
-    """One set of rows, with the counts that several features share computed once."""
+    """One set of rows, with the keys and counts that several features share computed once."""
 
     def __init__(self, view: View, viewers: Int, items: Int, times: Int, context: Int | None) -> None:
         self.view, self.viewers, self.items, self.times, self.context = view, viewers, items, times, context
         self._keys: dict[tuple[str, ...], tuple[Int, Int]] = {}
-        self._counts: dict[tuple[CounterKey, str | None], Int] = {}
+        self._counts: dict[tuple[Tally, _Span], Float] = {}
 
     def value(self, feature: Feature) -> Float:
         match feature:
-            case Count():
-                return self._count((feature.by, feature.event), feature.window).astype(np.float64)
-            case Rate():
-                done = self._count((feature.by, feature.action), feature.window)
-                shown = self._count((feature.by, "impression"), feature.window)
-                shown = shown - self._count((feature.by, UNKNOWN_OUTCOME + feature.action), feature.window)
-                rate: Float = (done + feature.strength * feature.prior) / (shown + feature.strength)
-                return rate
             case Age():
                 entity, rows = self._side(feature.of)
                 born = self.view.born(entity, rows, self.times)
                 return np.where(born > UNBORN, (self.times - born) / HOUR, np.nan)
             case AttributeValue():
                 return self._attribute(feature)
+            case Rate() | Mean() | Ratio():
+                return self._smoothed(feature)
+            case _:
+                return self._asked_of_events(feature)
+
+    def _asked_of_events(self, feature: Count | Sum | Distinct | Last | TimeSince) -> Float:
+        match feature:
+            case Count():
+                return self._count(feature)
+            case Sum():
+                return self._sum(feature)
+            case Distinct():
+                return self._distinct(feature)
+            case Last():
+                return self._last(feature)
+            case TimeSince():
+                return self._time_since(feature)
+
+    def _smoothed(self, feature: Rate | Mean | Ratio) -> Float:
+        match feature:
+            case Rate():
+                shown, part, unknown = (self._counted(tally, _Span.of(feature)) for tally in tallies(feature))
+                whole = shown - unknown
+            case Mean():
+                part = self._sum(feature)
+                (whole,) = (self._counted(tally, _Span.of(feature)) for tally in tallies(feature))
+            case Ratio():
+                part, whole = self._count(feature.of), self._count(feature.per)
+        smoothed: Float = (part + feature.strength * feature.prior) / (whole + feature.strength)
+        return smoothed
 
     def _attribute(self, feature: AttributeValue) -> Float:
         entity, rows = self._side(feature.of)
@@ -87,17 +138,51 @@ class _Asked:
         definition = self.view.definition
         return (definition.viewer.name, self.viewers) if side == "viewer" else (definition.item.name, self.items)
 
-    def _count(self, spec: CounterKey, window: str | None) -> Int:
-        if (spec, window) not in self._counts:
-            if not len(self.view.table(counter_table(spec))):
-                return np.zeros(len(self.times), np.int64)
-            keys, alive_since = self._key(spec[0])
-            since = alive_since if window is None else np.maximum(alive_since, self.times - milliseconds(window))
-            self._counts[spec, window] = self.view.table(counter_table(spec)).count(keys, since, self.times)
-        return self._counts[spec, window]
+    def _count(self, feature: Count | Counted) -> Float:
+        return self._counted(Tally(feature.by, feature.event), _Span.of(feature))
 
-    def _key(self, by: tuple[str, ...]) -> tuple[Int, Int]:
+    def _counted(self, tally: Tally, span: _Span) -> Float:
+        if (tally, span) not in self._counts:
+            table = self.view.table(tally.table)
+            if not len(table):
+                return np.zeros(len(self.times))
+            asked = self._rows(tally.by, span)
+            half_life = None if span.half_life is None else milliseconds(span.half_life)
+            counts = table.count(*asked).astype(np.float64) if half_life is None else decayed(table, *asked, half_life)
+            self._counts[tally, span] = counts
+        return self._counts[tally, span]
+
+    def _sum(self, feature: Sum | Mean) -> Float:
+        (tally,) = tallies(feature)
+        table, asked = self.view.table(tally.table), self._rows(feature.by, _Span.of(feature))
+        if feature.half_life is None:
+            return total(table, *asked)
+        return decayed(table, *asked, milliseconds(feature.half_life), valued=True)
+
+    def _distinct(self, feature: Distinct) -> Float:
+        (tally,) = tallies(feature)
+        asked = self._rows(feature.by, _Span(feature.window, feature.tile))
+        return distinct(self.view.table(tally.table), *asked, feature.newest).astype(np.float64)
+
+    def _last(self, feature: Last) -> Float:
+        (tally,) = tallies(feature)
+        asked = self._rows(feature.by, _Span(feature.window, feature.tile))
+        return self.view.table(tally.table).last("value", *asked) / SCALE
+
+    def _time_since(self, feature: TimeSince) -> Float:
+        (tally,) = tallies(feature)
+        keys, since, before = self._rows(feature.by, _Span(None, None))
+        last = self.view.table(tally.table).last_time(keys, before)
+        return np.where(last >= since, (before - last) / HOUR, np.nan)
+
+    def _rows(self, by: tuple[str, ...], span: _Span) -> tuple[Int, Int, Int]:
+        """Keys, and from when until when their events count."""
         if by not in self._keys:
             keys = self.view.keys(by, self.viewers, self.items, self.times, self.context)
             self._keys[by] = keys, self.view.since(by, self.viewers, self.items, self.times)
-        return self._keys[by]
+        keys, since = self._keys[by]
+        if span.window is not None:
+            start = self.times - milliseconds(span.window)
+            tile = 1 if span.tile is None else milliseconds(span.tile)
+            since = np.maximum(since, start // tile * tile)
+        return keys, since, self.times

@@ -22,6 +22,7 @@ from fourfold.features.details import SPACE, DetailsTable, add_details, context_
 from fourfold.features.late import Changes, late_rows
 from fourfold.features.names import Names, hash64
 from fourfold.features.table import Column, Float, Int, Run, Table
+from fourfold.features.values import fixed
 from fourfold.features.view import SEPARATOR, View
 
 LATEST = 1 << 52
@@ -42,9 +43,9 @@ class State:
     ``attribute/ENTITY/NAME``       entity row; value
     ``edge/KIND/out``, ``.../in``   row at this end; other, added
     ``impression``                  viewer; item, request, details
-    ``action``                      viewer; item, name, details
+    ``action``                      viewer; item, name, details and, where something reads it, value
     ``recent``                      0; item, viewer, name: actions by time
-    ``count/EVENT/KEY``             feature key
+    ``count/EVENT/KEY`` ...         feature key; see `fourfold.features.counting`
     ==============================  ==================================================
     """
 
@@ -219,12 +220,14 @@ class State:
             "details": add_details(self.definition, self._names, events["attributes"]),
             "request": _request_hashes(events["request"]),
         }
+        if self._counting.valued:
+            rows["value"] = fixed(events["value"])
         # Sorted once, so that the runs of all tables need not be.
         rows = _at(rows, np.lexsort((tie, times)))
         shown = rows["name"] < 0
         self._add_rows("impression", "viewer", _at(rows, shown), ("item", "request", "details", "tie"))
-        acted = _at(rows, ~shown)
-        self._add_rows("action", "viewer", acted, ("item", "name", "details", "tie"))
+        acted, values = _at(rows, ~shown), ("value",) if self._counting.valued else ()
+        self._add_rows("action", "viewer", acted, ("item", "name", "details", *values, "tie"))
         self._add("recent", np.zeros_like(acted["time"]), acted["time"], _picked(acted, ("item", "viewer", "name", "tie")))
         self._count(rows)
 
@@ -234,22 +237,22 @@ class State:
     def _count(self, rows: Rows) -> None:
         """Count impressions and actions under the keys that they have now."""
         now, counted = self._peek(), self._counting.of_events(rows)
-        for by in self._counting.keys:
-            for name, keys, times, columns in self._counting.under(by, self._counting.key(now, by, rows), counted):
+        for place in self._counting.places:
+            for name, keys, times, columns in self._counting.under(place, self._counting.keys(now, place, rows), counted):
                 self._add(name, keys, times, columns)
 
     def _rekey(self, changed: Changes) -> None:
         """Move what is counted under an attribute that a late upsert or delete changed for events taken before."""
         before, now = self._view, self._peek()
         late = late_rows(before, changed)
-        for by in self._counting.keys:
-            old, new = (self._counting.key(view, by, late) for view in (before, now))
-            moved = old != new
+        for place in self._counting.places:
+            old, new = (self._counting.keys(view, place, late) for view in (before, now))
+            moved = (old != new).any(axis=0)
             if moved.any():
                 counted = self._counting.of_events(_at(late, moved))
-                for name, keys, times, columns in self._counting.under(by, old[moved], counted):
+                for name, keys, times, columns in self._counting.under(place, old[:, moved], counted):
                     self._tables[name] = self._table(name).without(keys, times, columns["tie"])
-                for name, keys, times, columns in self._counting.under(by, new[moved], counted):
+                for name, keys, times, columns in self._counting.under(place, new[:, moved], counted):
                     self._add(name, keys, times, columns)
 
     def _named(self, entity: str, column: pa.Array, times: Int, ties: Column) -> Int:
