@@ -8,12 +8,19 @@ from fourfold.definition import (
     Age,
     AttributeValue,
     Category,
+    Counted,
+    Distinct,
     Edge,
     Entity,
+    Last,
+    Mean,
     Moment,
     Number,
+    Ratio,
     Recommender,
+    Sum,
     Text,
+    TimeSince,
 )
 from fourfold.definition import Count as CountFeature
 from fourfold.definition import Rate as RateFeature
@@ -50,6 +57,18 @@ TINY = Recommender(
         RateFeature("country_likes", ("viewer.country", "item"), "like"),
         RateFeature("tab_clicks", ("viewer", "context.tab"), "click"),
         CountFeature("device_likes", ("context.device",), event="like", window="6h"),
+        CountFeature("shown_tiled", ("item",), window="5h", tile="3h"),
+        CountFeature("author_decayed", ("viewer", "item.author"), half_life="2h"),
+        RateFeature("clicks_decayed", ("item",), "click", half_life="15m"),
+        Sum("watched", ("viewer",), "click", window="6h", tile="4h"),
+        Sum("author_watched", ("item.author",), "like", half_life="90m"),
+        Mean("item_watched", ("item",), "click", prior=100.0, strength=2.0),
+        Distinct("authors", ("viewer",), "item.author", window="12h", newest=3),
+        Distinct("clickers", ("item.author",), "viewer", event="click", newest=2),
+        Last("last_watched", ("viewer", "context.tab"), "click"),
+        TimeSince("since_shown", ("viewer",)),
+        TimeSince("since_click", ("item.author",), event="click"),
+        Ratio("trend", Counted(("item",), "click", window="3h"), Counted(("item",), "click", window="12h", tile="6h")),
     ),
 )
 """A definition that `logs` speaks about: every attribute, edge and action of theirs is declared here."""
