@@ -6,7 +6,7 @@ import typer
 from rich.text import Text
 
 from fourfold import __version__
-from fourfold.cli import bench, demo, events, models, recommend, setup, train
+from fourfold.cli import bench, data, demo, events, models, recommend, setup, train
 from fourfold.cli.console import Json, err, report
 
 app = typer.Typer(
@@ -36,6 +36,7 @@ setup.register(app)
 train.register(app)
 recommend.register(app)
 app.add_typer(events.app, name="events")
+app.add_typer(data.app, name="data")
 app.add_typer(models.app, name="models")
 demo.register(app)
 bench.register(app)
