@@ -9,40 +9,13 @@ from typing import Annotated, Any, Literal, TypeVar
 import pydantic
 from pydantic import Field, TypeAdapter
 
+from fourfold.definition.checks import check
 from fourfold.definition.entities import Action, Category, Edge, Entity
 from fourfold.definition.errors import DefinitionError, from_pydantic
-from fourfold.definition.features import (
-    Age,
-    AttributeValue,
-    Count,
-    Counted,
-    Distinct,
-    Feature,
-    Last,
-    Mean,
-    Rate,
-    Ratio,
-    Sum,
-    TimeSince,
-    check_key,
-)
+from fourfold.definition.features import Feature
 from fourfold.definition.models import DotProduct, Ranker, TwoTower
-from fourfold.definition.part import Duration, Name, Positive, milliseconds, part
-from fourfold.definition.stages import (
-    Blocked,
-    EmbeddingRetrieval,
-    Excluded,
-    Expired,
-    Filter,
-    Hidden,
-    InNetwork,
-    Linked,
-    Seen,
-    Slate,
-    Source,
-    Trending,
-    TwoHop,
-)
+from fourfold.definition.part import Duration, Name, Positive, part
+from fourfold.definition.stages import Excluded, Expired, Filter, Seen, Slate, Source, Trending
 
 T = TypeVar("T", bound=Any)
 
@@ -158,8 +131,7 @@ class Recommender:
     version: Literal[1] = 1
 
     def __post_init__(self) -> None:
-        for check in (_check_entities, _check_names, _check_edges, _check_features, _check_history, _check_stages):
-            check(self)
+        check(self)
 
     @property
     def entities(self) -> tuple[Entity, ...]:
@@ -250,156 +222,3 @@ def _adapter() -> TypeAdapter[Recommender]:
 def _digest(data: Any) -> str:
     text = json.dumps(data, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def _check_entities(definition: Recommender) -> None:
-    if definition.viewer.name == definition.item.name and definition.viewer != definition.item:
-        raise DefinitionError(
-            "item", f"two different entities are named {definition.item.name!r}", "one entity for both, or two names"
-        )
-
-
-def _check_names(definition: Recommender) -> None:
-    for field in ("context", "actions", "edges", "features"):
-        names = [thing.name for thing in getattr(definition, field)]
-        for index, name in enumerate(names):
-            if name in names[:index]:
-                raise DefinitionError(f"{field}[{index}].name", f"{name!r} is declared twice", "another name")
-    for index, action in enumerate(definition.actions):
-        if action.name == "impression":
-            raise DefinitionError(f"actions[{index}].name", "'impression' is an event of its own", "another name")
-    for index, attribute in enumerate(definition.context):
-        if attribute.many:
-            raise DefinitionError(f"context[{index}].many", f"{attribute.name!r} holds many values", "one value per request")
-    milliseconds(definition.attribution)
-
-
-def _check_edges(definition: Recommender) -> None:
-    types = [entity.name for entity in definition.entities]
-    for index, edge in enumerate(definition.edges):
-        for field in ("source", "target"):
-            if getattr(edge, field) not in types:
-                raise DefinitionError(f"edges[{index}].{field}", f"no entity is named {getattr(edge, field)!r}", _one_of(types))
-        if edge.mutual and edge.source != edge.target:
-            raise DefinitionError(f"edges[{index}].mutual", "an edge between two types has a direction", "mutual=False")
-
-
-def _check_features(definition: Recommender) -> None:
-    for index, feature in enumerate(definition.features):
-        field = f"features[{index}]({feature.name})"
-        match feature:
-            case AttributeValue():
-                _check_attribute(f"{field}.attribute", getattr(definition, feature.of), feature.attribute, ("number", "moment"))
-            case Ratio():
-                for name, count in (("of", feature.of), ("per", feature.per)):
-                    _check_counted(definition, f"{field}.{name}", count)
-            case Count() | TimeSince() | Distinct():
-                _check_counted(definition, field, feature)
-                if isinstance(feature, Distinct):
-                    _check_by(definition, f"{field}.of", (feature.of,))
-            case Rate() | Sum() | Mean() | Last():
-                _check_by(definition, f"{field}.by", feature.by)
-                _check_event(definition, f"{field}.action", feature.action, ())
-            case Age():
-                pass
-
-
-def _check_history(definition: Recommender) -> None:
-    for index, name in enumerate(definition.history.values):
-        field = f"history.values[{index}]"
-        _check_event(definition, field, name, ())
-        if name in definition.history.values[:index]:
-            raise DefinitionError(field, f"{name!r} is there twice", "it once")
-
-
-def _check_counted(definition: Recommender, field: str, counted: Count | TimeSince | Distinct | Counted) -> None:
-    _check_by(definition, f"{field}.by", counted.by)
-    _check_event(definition, f"{field}.event", counted.event, ("impression",))
-
-
-def _check_event(definition: Recommender, field: str, event: str, others: tuple[str, ...]) -> None:
-    known = [*others, *(action.name for action in definition.actions)]
-    if event not in known:
-        raise DefinitionError(field, f"no action is named {event!r}", _one_of(known))
-
-
-def _check_by(definition: Recommender, field: str, by: tuple[str, ...]) -> None:
-    check_key(field, by)
-    for key in by:
-        side, _, attribute = key.partition(".")
-        if side == "context":
-            names = [declared.name for declared in definition.context]
-            if attribute not in names:
-                raise DefinitionError(field, f"no context is named {attribute!r}", _one_of(names))
-        elif attribute:
-            entity = definition.viewer if side == "viewer" else definition.item
-            _check_attribute(field, entity, attribute, ("category",))
-            if entity.many(attribute):
-                raise DefinitionError(field, f"{attribute!r} holds many values", "an attribute with one value")
-
-
-def _check_attribute(field: str, entity: Entity, name: str, kinds: tuple[str, ...]) -> None:
-    fitting = [attribute.name for attribute in entity.attributes if attribute.kind in kinds]
-    if name not in fitting:
-        raise DefinitionError(field, f"{entity.name!r} has no {' or '.join(kinds)} attribute {name!r}", _one_of(fitting))
-
-
-def _check_stages(definition: Recommender) -> None:
-    for field, stages in (("sources", definition.sources), ("filters", definition.filters)):
-        for index, stage in enumerate(stages):
-            where = f"{field}[{index}]({stage.kind})"
-            if stage.kind in [other.kind for other in stages[:index]]:
-                raise DefinitionError(where, "is there twice", "it once")
-            _check_stage_names(definition, where, stage)
-            _check_stage_types(definition, where, stage)
-    _check_models(definition)
-    if definition.selector.per_author is not None and definition.item.owner is None:
-        field, item = "selector.per_author", definition.item.name
-        raise DefinitionError(field, f"{item!r} names no owner", "an owner in the entity, or no per_author")
-
-
-def _check_stage_names(definition: Recommender, where: str, stage: Source | Filter) -> None:
-    edges = [edge.name for edge in definition.edges]
-    edge = getattr(stage, "edge", None)
-    if edge is not None and edge not in edges:
-        advice = (_one_of(edges) + ", or declare it under edges") if edges else "one that is declared under edges"
-        raise DefinitionError(f"{where}.edge", f"no edge is named {edge!r}", advice)
-    for action in stage.actions if isinstance(stage, Hidden) else ():
-        if definition.action(action) is None:
-            advice = _one_of([declared.name for declared in definition.actions])
-            raise DefinitionError(f"{where}.actions", f"no action is named {action!r}", advice)
-
-
-def _check_models(definition: Recommender) -> None:
-    if definition.retrieval is None:
-        if any(isinstance(source, EmbeddingRetrieval) for source in definition.sources):
-            raise DefinitionError(
-                "retrieval",
-                "embedding_retrieval needs a retrieval model",
-                'a retrieval model: {"kind": "two_tower"}, in Python TwoTower()',
-            )
-        if definition.early_ranker is not None:
-            raise DefinitionError(
-                "retrieval",
-                "dot_product needs a retrieval model",
-                'a retrieval model: {"kind": "two_tower"}, in Python TwoTower()',
-            )
-    if (definition.ranker or definition.retrieval) and not definition.positive:
-        raise DefinitionError("actions", "models need an action with a positive utility", "an action with a utility above 0")
-
-
-def _check_stage_types(definition: Recommender, where: str, stage: Source | Filter) -> None:
-    edge = next((edge for edge in definition.edges if edge.name == getattr(stage, "edge", None)), None)
-    viewer, item = definition.viewer.name, definition.item.name
-    if isinstance(stage, TwoHop | Linked | Trending) and edge is not None and edge.target != item:
-        raise DefinitionError(f"{where}.edge", f"{edge.name!r} leads to {edge.target!r}, not to items", f"an edge to {item!r}")
-    if isinstance(stage, InNetwork | TwoHop | Blocked) and edge is not None and edge.source != edge.target:
-        raise DefinitionError(f"{where}.edge", f"{edge.name!r} joins two types", f"an edge from {viewer!r} to {viewer!r}")
-    if isinstance(stage, InNetwork | TwoHop | Linked | Blocked) and edge is not None and edge.source != viewer:
-        raise DefinitionError(
-            f"{where}.edge", f"{edge.name!r} starts at {edge.source!r}, not at viewers", f"an edge from {viewer!r}"
-        )
-
-
-def _one_of(names: list[str]) -> str:
-    return "one of: " + ", ".join(map(repr, names)) if names else "nothing like it: none is declared"
