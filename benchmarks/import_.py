@@ -39,6 +39,7 @@ file = "log.parquet"
 viewer = "user_id"
 item = "video_id"
 time = {{ column = "time_ms", unit = "ms" }}
+context = {{ tab = "tab" }}
 
 [logs.actions]
 {actions}
@@ -114,6 +115,7 @@ def generate(folder: Path, impressions: int, seed: int = 0) -> None:
         "video_id": np.minimum(draw.zipf(1.3, impressions), VIDEOS) - 1,
         "time_ms": np.sort(START + draw.integers(0, SPAN, impressions)),
         "play_time_ms": draw.integers(0, 60_000, impressions),
+        "tab": draw.integers(0, 15, impressions),
         **{f"is_{name}": (draw.random(impressions) < rate).astype(np.int8) for name, rate in RATES.items()},
     }
     pq.write_table(pa.table(log), folder / "log.parquet")
@@ -161,7 +163,7 @@ def log_equals_files(folder: Path) -> bool:
         counted[EventKind.ENTITY_UPSERT] == upserts
         and pc.all(pc.greater_equal(pc.pairwise_diff(shown["time"].combine_chunks()), 0), min_count=0).as_py()
         and pc.count_distinct(shown["id"]).as_py() == len(expected.group_by(_KEY[:5]).aggregate([]))
-        and _sorted(shown.select(_KEY).cast(expected.schema)).equals(_sorted(expected))
+        and _sorted(shown.select(expected.column_names).cast(expected.schema)).equals(_sorted(expected))
     )
 
 
@@ -184,6 +186,9 @@ def _part(rows: pa.Table, kind: EventKind, name: str | None) -> pa.Table:
         "object": rows["video_id"].cast(pa.string()),
         "time": rows["time_ms"],
         "value": values,
+        "attributes": pc.binary_join_element_wise('{"context":{"tab":"', rows["tab"].cast(pa.string()), '"}}', "").cast(
+            pa.binary()
+        ),
     }
     return pa.table(columns)
 

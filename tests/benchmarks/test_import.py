@@ -16,7 +16,7 @@ def test_a_quick_run(tmp_path: Path) -> None:
     assert min(detail.values()) > 0
 
 
-@pytest.mark.parametrize("column", ["video_id", "time_ms", "is_like", "play_time_ms", None])
+@pytest.mark.parametrize("column", ["video_id", "time_ms", "is_like", "play_time_ms", "tab", None])
 def test_a_log_that_differs_in_one_row_is_seen(column: str | None, once: Path) -> None:
     path = once / "log.parquet"
     rows = pq.read_table(path)
