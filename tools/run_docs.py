@@ -19,7 +19,7 @@ SECONDS = 600
 PORT = "8000"
 
 _BLOCK = re.compile(r"(?P<skip><!-- not run: .+? -->\n)?^```sh\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
-_LEFT = (".venv", ".git", "site", "build", "fourfold-home", ".*cache", "__pycache__", ".hypothesis", "*.egg-info")
+_LEFT = (".venv*", ".git", "site", "build", "fourfold-home", ".*cache", "__pycache__", ".hypothesis", "*.egg-info")
 
 
 def commands(page: str) -> list[str]:
