@@ -2,6 +2,8 @@
 
 import json
 import random
+import subprocess
+import sys
 import tomllib
 from collections import Counter
 from pathlib import Path
@@ -57,6 +59,17 @@ def test_movielens_as_published() -> None:
     attributes = tomllib.loads(text)["entities"][0]["attributes"]
     assert attributes["genres"] == {"column": "genres", "kind": "category", "split": "|"}
     assert attributes["title"]["kind"] == "text"
+
+
+def test_the_tables_of_the_tutorial(tmp_path: Path) -> None:
+    example = Path(__file__).parents[2] / "docs" / "examples" / "magazine"
+    subprocess.run([sys.executable, example / "generate.py", tmp_path / "magazine"], check=True)
+    files = sorted((tmp_path / "magazine").glob("*.csv"))
+    ours, theirs = tomllib.loads(draft_mapping(files)), tomllib.loads((example / "mapping.toml").read_text())
+    # What is shown at once is left to a person, and the ends of a link are made entities.
+    assert theirs["logs"][0].pop("request") == "visit"
+    assert [ours["edges"][0].pop(key) for key in ("nodes", "undirected")] == ["member", False]
+    assert ours == theirs
 
 
 SHOP = "event_time,event_type,product_id,category_id,category_code,brand,price,user_id,user_session"

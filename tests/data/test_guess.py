@@ -11,9 +11,9 @@ T = [1_700_000_000 + second for second in range(6)]
 USERS, ITEMS = ["u1", "u1", "u2", "u2", "u3", "u3"], ["i1", "i2", "i1", "i2", "i1", "i1"]
 
 
-def guessed(columns: Mapping[str, Sequence[object]]) -> Guess:
+def guessed(columns: Mapping[str, Sequence[object]], file: str = "a.csv") -> Guess:
     samples = tuple(ColumnSample(name, pa.array(values)) for name, values in columns.items())
-    return guess_file(FileSample(Path("a.csv"), samples, len(next(iter(columns.values())))))
+    return guess_file(FileSample(Path(file), samples, len(next(iter(columns.values())))))
 
 
 def log(**columns: Sequence[object]) -> LogGuess:
@@ -63,11 +63,14 @@ def test_without_names_the_order_decides_and_is_not_sure() -> None:
 
 
 def test_flags() -> None:
-    guess = log(is_click=[0, 1] * 3, is_rand=[0, 1] * 3, is_mobile_app=[1, 1, 0] * 2, liked=[True, False] * 3)
+    flags: list[object] = [0, 1] * 3
+    guess = log(is_click=flags, is_rand=flags, is_mobile_app=flags, liked=[True, False] * 3, hidden=flags, Add_Cart=flags)
     assert [(line.key, line.value, line.unsure) for line in guess.actions] == [
         ("click", "is_click", False),
         ("rand", "is_rand", True),
-        ("liked", "liked", False),
+        ("like", "liked", False),
+        ("hide", "hidden", False),
+        ("add_cart", "Add_Cart", False),
     ]
     assert [(line.key, line.value) for line in guess.context] == [("is_mobile_app", "is_mobile_app")]
 
@@ -151,10 +154,12 @@ def test_edges(names: tuple[str, str]) -> None:
     assert (guess.source, guess.target, guess.time) == (*names, None)
 
 
-def test_edges_may_have_a_time() -> None:
-    guess = guessed({"source": USERS, "target": ITEMS, "since_time": T})
-    assert isinstance(guess, EdgeGuess)
-    assert guess.time is not None
+def test_edges_may_have_a_time_and_are_told_by_the_name_of_the_file_too() -> None:
+    for names, file in ((("source", "target"), "a.csv"), (("reader", "author"), "follows.csv")):
+        guess = guessed({names[0]: USERS, names[1]: ITEMS, "since": ["2025-03-03T06:00:00"] * 6}, file)
+        assert isinstance(guess, EdgeGuess)
+        assert (guess.source, guess.target) == names
+        assert guess.time is not None
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ MANY = 40
     [
         ("brand", ["acer", "apple", "acer", None], "brand"),
         ("title", [f"Film {number}" for number in range(9)], {"column": "title", "kind": "text"}),
+        ("title", ["Moths at night", "Moths by day"] * 9, {"column": "title", "kind": "text"}),
         ("brand_name", ["acer", "apple"] * 5, "brand_name"),
         ("about", [f"a rather long text with the number {number}" for number in range(9)], {"column": "about", "kind": "text"}),
         ("genres", ["Drama|War", "War", "Drama|Sci-Fi", "Sci-Fi|War"], {"column": "genres", "kind": "category", "split": "|"}),

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from fourfold.data.guess import EdgeGuess, EntityGuess, Guess, LogGuess, NoGuess, Said, guess_file, named
 from fourfold.data.guess_values import Attribute
 from fourfold.data.reading import DataError
-from fourfold.data.sample import ColumnSample, FileSample, sample_file
+from fourfold.data.sample import ColumnSample, FileSample, sample_file, words_of
 
 VIEWER, ITEM = "member", "post"
 """What the ready-made definitions call the types of viewers and items."""
@@ -117,7 +117,7 @@ def _entity(guess: EntityGuess, files: Sequence[str], type_: str) -> Iterator[st
 
 def _edge(guess: EdgeGuess, files: Sequence[str]) -> Iterator[str]:
     yield "[[edges]]"
-    yield 'kind = "follows"  # the edge of your definition'
+    yield f"kind = {_toml(_kind(guess.sample.path))}  # the edge of your definition"
     yield from _file(guess.sample, files)
     yield f"source = {_toml(guess.source)}"
     yield f"target = {_toml(guess.target)}"
@@ -125,6 +125,11 @@ def _edge(guess: EdgeGuess, files: Sequence[str]) -> Iterator[str]:
         yield f"time = {_toml(guess.time.described)}  # {_comment(guess.time.why)}"
     yield "undirected = false  # UNSURE: true if a row and its reverse are the same link"
     yield f"nodes = {_toml(VIEWER)}  # makes an entity of each end"
+
+
+def _kind(path: Path) -> str:
+    """The kind of the edges in a file: its name, where that says more than that it holds edges."""
+    return named(path.stem) if set(words_of(path.stem)) - {"edge", "edges", "list"} else "follows"
 
 
 def _type_of(guess: EntityGuess, guesses: Sequence[Guess]) -> str:

@@ -20,9 +20,12 @@ from fourfold.data.guess_words import (
     EVENTS,
     ITEMS,
     KEYS,
+    LINKS,
+    PARTICIPLES,
     POSITIONS,
     RATINGS,
     REQUESTS,
+    SESSIONS,
     SHOWN,
     VIEWERS,
 )
@@ -104,7 +107,7 @@ class _Ids:
 def guess_file(sample: FileSample) -> Guess:
     """What a file holds."""
     ids = _Ids(_times(sample), _named_ids(sample, VIEWERS), _named_ids(sample, ITEMS))
-    ends = _ends(sample)
+    ends = _ends(sample, ids)
     if ends is not None:
         return EdgeGuess(sample, *ends, ids.times[0] if ids.times else None)
     key = _key(sample, ids)
@@ -143,15 +146,17 @@ def _stems(word: str, names: frozenset[str]) -> tuple[str, ...]:
     return (word.removesuffix("s"),) if word.removesuffix("s") in names else (word,)
 
 
-def _ends(sample: FileSample) -> tuple[str, str] | None:
-    """The two ends of an edge: columns named so, or the only two, of the same name but for a number."""
-    keys = [column for column in sample.columns if column.is_key]
+def _ends(sample: FileSample, ids: _Ids) -> tuple[str, str] | None:
+    """The two ends of an edge: columns named so, the only two of a file named so, or two columns named alike."""
+    times = {time.column for time in ids.times}
+    keys = [column for column in sample.columns if column.is_key and column.name not in times]
     for near, far in ENDS:
         one, other = ([column.name for column in keys if word in column.words] for word in (near, far))
         if len(one) == len(other) == 1:
             return one[0], other[0]
     stems = [tuple(word for word in column.words if not word.isdigit()) for column in keys]
-    if len(sample.columns) == len(keys) == 2 and stems[0] == stems[1]:
+    links = bool(LINKS & set(words_of(sample.path.stem)))
+    if len(keys) == 2 and (links or (len(sample.columns) == 2 and stems[0] == stems[1])):
         return keys[0].name, keys[1].name
     return None
 
@@ -215,7 +220,7 @@ def _sort_in(guess: LogGuess, column: ColumnSample) -> None:
         guess.lines.append(Said("position", name, "its name; the top of a list is 0"))
     elif words & REQUESTS and column.is_key:
         guess.lines.append(Said("request", name, "its name: one value for all that was shown at once"))
-    elif "session" in words:
+    elif words & SESSIONS:
         why = "only if one value is one list that was shown: a session is longer"
         guess.lines.append(Said("request", name, why, unsure=True))
     elif column.is_key and column.unique and words & {"id", "uuid", "key"}:
@@ -249,7 +254,13 @@ def _flag(guess: LogGuess, column: ColumnSample) -> None:
         return
     known = bool(set(words) & ACTIONS)
     doubt = "" if known else "if a viewer did this: "
-    guess.actions.append(Said(named("_".join(words)), column.name, f"{doubt}{share}", unsure=not known))
+    guess.actions.append(Said(named("_".join(map(_verb, words))), column.name, f"{doubt}{share}", unsure=not known))
+
+
+def _verb(word: str) -> str:
+    """``clicked`` is click and ``liked`` is like."""
+    bases = [base for base in (word.removesuffix("d"), word.removesuffix("ed")) if base != word and base in ACTIONS]
+    return next(iter(bases), PARTICIPLES.get(word, word))
 
 
 def _rated(column: ColumnSample) -> Iterator[Said]:

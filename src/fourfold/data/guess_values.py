@@ -90,7 +90,8 @@ def _text(column: ColumnSample) -> Reading:
         return Reading("category", f"lists such as {_longest(column)}", {"split": separator})
     many = column.distinct > 0.5 * len(column.texts)
     long = pc.mean(pc.utf8_length(column.texts)).as_py() > 25
-    if many and (long or TEXTS & set(column.words)):
+    words = pc.mean(pc.match_substring(column.texts, " ")).as_py() > 0.5
+    if (many and long) or ((many or words) and TEXTS & set(column.words)):
         return Reading("text", f"{column.distinct} different texts such as {column.texts[0].as_py()[:40]!r}")
     return Reading("category", f"{column.distinct} different values such as {column.texts[0].as_py()[:30]!r}")
 

@@ -32,11 +32,17 @@ EVENTS = _words("event action type behavior behaviour activity verb interaction 
 RATINGS = _words("rating ratings stars score grade rate")
 """How much something was liked."""
 
-POSITIONS = _words("position pos rank slot")
+POSITIONS = _words("position pos rank slot place")
 """Where in a list something was shown."""
 
 REQUESTS = _words("request query slate")
 """What was shown at once."""
+
+SESSIONS = _words("session visit")
+"""What was shown in a row, in one list or several."""
+
+LINKS = _words("follow follows friend friends edge edges link links connection connections network graph")
+"""Names of files of links."""
 
 CONTEXT = _words(
     "tab device platform os country region city locale language lang channel app browser network placement referrer referer "
@@ -64,6 +70,9 @@ TEXTS = _words("title name headline description text summary caption body subtit
 
 PASTS = _words("seq sequence history ids list events")
 """Lists of what happened."""
+
+PARTICIPLES = {"hidden": "hide", "bought": "buy", "applied": "apply", "replied": "reply"}
+"""What no rule makes a verb of."""
 
 SHOWN = ("impression", "impressions", "exposure", "shown", "show", "served", "display", "displayed", "imp", "view", "page_view")
 """Names of events that mean that an item was shown, the clearest first."""
