@@ -74,7 +74,7 @@ def test_the_default_deployment_is_as_described() -> None:
 
 
 def test_the_mapping_examples_are_mappings() -> None:
-    for block in blocks(DOCS / "reference" / "mapping.md", "toml"):
+    for block in [*blocks(DOCS / "reference" / "mapping.md", "toml"), *blocks(DOCS / "data.md", "toml")]:
         assert Mapping.from_toml(block).logs
     example = Mapping.from_toml((EXAMPLE / "mapping.toml").read_text())
     (shown,) = blocks(DOCS / "tutorial.md", "toml")
