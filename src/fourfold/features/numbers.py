@@ -3,7 +3,7 @@
 This is the only place where a feature is computed. Training asks at the times of past requests, serving asks now.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -27,7 +27,7 @@ from fourfold.definition import (
 from fourfold.definition.part import milliseconds
 from fourfold.features.aggregates import decayed, distinct, total
 from fourfold.features.counting import Tally, tallies
-from fourfold.features.table import Float, Int
+from fourfold.features.table import Float, Int, pairs
 from fourfold.features.values import SCALE
 from fourfold.features.view import UNBORN, View
 
@@ -81,12 +81,21 @@ class _Span(NamedTuple):
         return cls(feature.window, feature.tile, feature.half_life)
 
 
+class _Keys(NamedTuple):
+    """Questions about keys in the order of (key, time), in which tables answer them several times faster."""
+
+    order: Int  # (N,), which question each is
+    keys: Int  # (N,)
+    since: Int  # (N,)
+    before: Int  # (N,)
+
+
 class _Asked:
     """One set of rows, with the keys and counts that several features share computed once."""
 
     def __init__(self, view: View, viewers: Int, items: Int, times: Int, context: Int | None) -> None:
         self.view, self.viewers, self.items, self.times, self.context = view, viewers, items, times, context
-        self._keys: dict[tuple[str, ...], tuple[Int, Int]] = {}
+        self._keys: dict[tuple[str, ...], _Keys] = {}
         self._counts: dict[tuple[Tally, _Span], Float] = {}
 
     def value(self, feature: Feature) -> Float:
@@ -146,43 +155,58 @@ class _Asked:
             table = self.view.table(tally.table)
             if not len(table):
                 return np.zeros(len(self.times))
-            asked = self._rows(tally.by, span)
-            half_life = None if span.half_life is None else milliseconds(span.half_life)
-            counts = table.count(*asked).astype(np.float64) if half_life is None else decayed(table, *asked, half_life)
+            if span.half_life is None:
+                counts = self._answered(tally.by, span, table.count)
+            else:
+                half_life = milliseconds(span.half_life)
+                counts = self._answered(tally.by, span, lambda k, s, b: decayed(table, k, s, b, half_life))
             self._counts[tally, span] = counts
         return self._counts[tally, span]
 
     def _sum(self, feature: Sum | Mean) -> Float:
         (tally,) = tallies(feature)
-        table, asked = self.view.table(tally.table), self._rows(feature.by, _Span.of(feature))
-        if feature.half_life is None:
-            return total(table, *asked)
-        return decayed(table, *asked, milliseconds(feature.half_life), valued=True)
+        table, span = self.view.table(tally.table), _Span.of(feature)
+        if span.half_life is None:
+            return self._answered(feature.by, span, lambda k, s, b: total(table, k, s, b))
+        half_life = milliseconds(span.half_life)
+        return self._answered(feature.by, span, lambda k, s, b: decayed(table, k, s, b, half_life, valued=True))
 
     def _distinct(self, feature: Distinct) -> Float:
         (tally,) = tallies(feature)
-        asked = self._rows(feature.by, _Span(feature.window, feature.tile))
-        return distinct(self.view.table(tally.table), *asked, feature.newest).astype(np.float64)
+        table, span = self.view.table(tally.table), _Span(feature.window, feature.tile)
+        return self._answered(feature.by, span, lambda k, s, b: distinct(table, k, s, b, feature.newest))
 
     def _last(self, feature: Last) -> Float:
         (tally,) = tallies(feature)
-        asked = self._rows(feature.by, _Span(feature.window, feature.tile))
-        return self.view.table(tally.table).last("value", *asked) / SCALE
+        table, span = self.view.table(tally.table), _Span(feature.window, feature.tile)
+        return self._answered(feature.by, span, lambda k, s, b: table.last("value", k, s, b) / SCALE)
 
     def _time_since(self, feature: TimeSince) -> Float:
         (tally,) = tallies(feature)
-        keys, since, before = self._rows(feature.by, _Span(None, None))
-        last = self.view.table(tally.table).last_time(keys, before)
-        return np.where(last >= since, (before - last) / HOUR, np.nan)
+        table = self.view.table(tally.table)
 
-    def _rows(self, by: tuple[str, ...], span: _Span) -> tuple[Int, Int, Int]:
-        """Keys, and from when until when their events count."""
-        if by not in self._keys:
-            keys = self.view.keys(by, self.viewers, self.items, self.times, self.context)
-            self._keys[by] = keys, self.view.since(by, self.viewers, self.items, self.times)
-        keys, since = self._keys[by]
+        def hours(keys: Int, since: Int, before: Int) -> Float:
+            last = table.last_time(keys, before)
+            return np.where(last >= since, (before - last) / HOUR, np.nan)
+
+        return self._answered(feature.by, _Span(None, None), hours)
+
+    def _answered(self, by: tuple[str, ...], span: _Span, ask: Callable[[Int, Int, Int], Float | Int]) -> Float:
+        """What `ask` says of keys, and from when until when their events count."""
+        of = self._of_key(by)
+        since = of.since
         if span.window is not None:
-            start = self.times - milliseconds(span.window)
+            start = of.before - milliseconds(span.window)
             tile = 1 if span.tile is None else milliseconds(span.tile)
             since = np.maximum(since, start // tile * tile)
-        return keys, since, self.times
+        found = np.empty(len(of.order))
+        found[of.order] = ask(of.keys, since, of.before)
+        return found
+
+    def _of_key(self, by: tuple[str, ...]) -> _Keys:
+        if by not in self._keys:
+            keys = self.view.keys(by, self.viewers, self.items, self.times, self.context)
+            since = self.view.since(by, self.viewers, self.items, self.times)
+            order = np.argsort(pairs(keys, self.times))
+            self._keys[by] = _Keys(order, keys[order], since[order], self.times[order])
+        return self._keys[by]
