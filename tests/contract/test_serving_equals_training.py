@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given
+from hypothesis import strategies as st
 
 from fourfold.data.world import World
 from fourfold.definition import DCNv2, FeedSR, History, Recommender, Trending
@@ -29,10 +30,11 @@ from fourfold.surfaces.presets import world
 from fourfold.training.evaluation import predict
 from fourfold.training.examples import Examples, examples
 from tests.features.samples import state_of
-from tests.strategies import START, TINY, logs
+from tests.strategies import HOUR, START, TINY, logs
 
 WINDOWED = replace(TINY, history=History(impressions=6, block=2))
 SMALL = replace(world(), history=History(impressions=12, block=4), sources=(Trending(),), early_ranker=None, retrieval=None)
+FORGETFUL = replace(WINDOWED, lateness="20h", memory="5h")
 END = START + (1 << 40)
 
 
@@ -62,7 +64,7 @@ def each(view: View, found: Examples) -> Iterator[Example]:
 
 def context_of(view: View, found: Examples, row: int) -> Mapping[str, ContextValue]:
     """The context that an example's impression carried, as text."""
-    entries = timeline(view, found.viewer[[row]], np.array([END]))
+    entries = timeline(view, found.viewer[[row]], np.array([END]), np.zeros(1, np.int64))
     at = np.flatnonzero((entries.item == found.item[row]) & (entries.request == found.request[row]) & entries.shown)[-1]
     codes = zip(view.definition.context, entries.details.context[at].tolist(), strict=True)
     return {part.name: view.names[context_space(part.name)][code] for part, code in codes if code >= 0}
@@ -87,12 +89,35 @@ def check_equal(found: Examples, example: Example, view: View, encoder: Encoder)
     np.testing.assert_array_equal(known.viewer_ids[0], packed.viewers[example.span])
 
 
-@given(logs(60))
-def test_every_training_row_equals_the_serving_row(events: list[Event]) -> None:
-    view, encoder = state_of(events, WINDOWED).view(), Encoder(WINDOWED)
+@given(logs(60), st.sampled_from([WINDOWED, FORGETFUL]))
+def test_every_training_row_equals_the_serving_row(events: list[Event], definition: Recommender) -> None:
+    view, encoder = state_of(events, definition).view(), Encoder(definition)
     found = examples(view, encoder, 0, END)
     for example in each(view, found):
         check_equal(found, example, view, encoder)
+
+
+def test_with_a_memory_every_impression_is_an_example_once_and_keeps_its_outcome() -> None:
+    """Requests that go on beyond the times whose histories begin together, and actions that come after them."""
+    events: list[Event] = []
+    for hour in range(20):
+        for minute in (0, 20, 40):
+            time = START + hour * HOUR + minute * 60_000
+            shown = Impression(id=f"i{time}", time=time, viewer="m0", item=f"p{minute}", surface="feed", request=f"r{hour}")
+            events.append(shown)
+            if (hour + minute) % 3 == 0:
+                later = time + 50 * 60_000
+                events.append(Action(id=f"a{time}", time=later, viewer="m0", item=shown.item, surface="feed", name="like"))
+    found, wanted = (examples(state_of(events, d).view(), Encoder(d), 0, END) for d in (FORGETFUL, WINDOWED))
+    rows_of = [
+        sorted(
+            (int(one.request[row]), int(one.item[row]), one.sequences.labels[row].tolist())
+            for row in np.flatnonzero(one.sequences.weight)
+        )
+        for one in (found, wanted)
+    ]
+    assert len(rows_of[0]) == 60
+    assert rows_of[0] == rows_of[1]
 
 
 def test_a_viewer_who_changes_is_read_as_of_each_request() -> None:
@@ -133,8 +158,8 @@ def leaks() -> dict[str, tuple[str, object]]:
     def late_rows(view, encoder, asked, late=True):  # type: ignore[no-untyped-def]
         return rows(view, encoder, replace(asked, requests=asked.requests + 1), late)
 
-    def sees_itself(view, viewers, before):  # type: ignore[no-untyped-def]
-        found = timeline(view, viewers, before)
+    def sees_itself(view, viewers, before, since):  # type: ignore[no-untyped-def]
+        found = timeline(view, viewers, before, since)
         return replace(found, seen=np.minimum(found.seen + 1, np.arange(len(found)) - found.starts[found.viewer] + 1))
 
     def label_as_feature(view, encoder, asked, late=True):  # type: ignore[no-untyped-def]

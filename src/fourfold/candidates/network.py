@@ -60,7 +60,7 @@ def _made_by(ask: Ask, neighbours: Int) -> tuple[Int, Int]:
 def _liked_by(ask: Ask, neighbours: Int) -> tuple[Int, Int, Int]:
     actions = ask.view.definition.actions
     times = np.full(len(neighbours), ask.context.time)
-    since = ask.view.deleted(ask.view.definition.viewer.name, neighbours, times) + 1
+    since = np.maximum(ask.view.deleted(ask.view.definition.viewer.name, neighbours, times) + 1, ask.view.reach(times))
     acted = ask.view.table("action").slice(neighbours, since, times, newest=PER_NEIGHBOUR)
     if not len(acted["query"]):
         return neighbours[:0], neighbours[:0], neighbours[:0]

@@ -33,6 +33,7 @@ def _actions(ask: Ask, since: Int) -> tuple[Int, Int, Float]:
     actions = ask.view.definition.actions
     utility = {action.name: max(action.utility, 0.0) for action in actions}
     weight = np.array([utility[name] for name in ask.view.names["action"].since(0)])
+    since = np.maximum(since, ask.view.reach(ask.time))
     recent = ask.view.table("recent").slice(np.zeros(1, np.int64), since, ask.time, newest=LATEST)
     if not len(recent["query"]):
         return since[:0], since[:0], np.zeros(0)

@@ -15,6 +15,7 @@ import msgspec
 
 from fourfold.definition import Recommender
 from fourfold.events.log import Log
+from fourfold.features.retention import all_outdated, drops, keep_of
 from fourfold.features.saved import (
     FORMAT,
     Manifest,
@@ -60,6 +61,9 @@ class StateConsumer:
     commits : bool
         Whether this consumer commits. A reader (False) starts from what is committed, catches up in memory, and leaves the
         store alone.
+    whole : bool
+        Keep what the definition's lateness and memory let a state drop that serves: training asks as of times long gone.
+        Whole states and others have stores of their own.
 
     Raises
     ------
@@ -67,9 +71,12 @@ class StateConsumer:
         If nothing usable is committed and the log's first events were dropped.
     """
 
-    def __init__(self, definition: Recommender, log: Log, store: ConsumerStore, *, commits: bool = True) -> None:
+    def __init__(
+        self, definition: Recommender, log: Log, store: ConsumerStore, *, commits: bool = True, whole: bool = False
+    ) -> None:
         self.state = State(definition)
         self._log, self._store, self.commits = log, store, commits
+        self._drops = drops(definition) and not whole
         self._lock, self._settling = threading.Lock(), threading.Lock()
         self._saved: Saved = {}
         self._replaced: list[bytes] = []
@@ -187,8 +194,8 @@ class StateConsumer:
             view, written = self.state.sealed(), Saved()
             runs = {name: table.runs for name, table in view.tables.items()}
             try:
-                for name, of_table in view.tables.items():
-                    runs[name] = self._in_files(of_table.runs, written)
+                for name in view.tables:
+                    runs[name] = self._in_files(name, view, written)
                 yield view, runs, written
             finally:
                 self.state.replace(view, runs)
@@ -200,18 +207,22 @@ class StateConsumer:
             if self._committed == view.offset:
                 files.sweep(committed)
 
-    def _in_files(self, runs: tuple[Run, ...], written: Saved) -> tuple[Run, ...]:
-        """Runs of one table with what is new merged into a file, where it is much, and with files of like size."""
+    def _in_files(self, name: str, view: View, written: Saved) -> tuple[Run, ...]:
+        """The runs of a table with what is new merged into a file, where it is much, and with files of like size."""
+        definition, runs = self.state.definition, view.table(name).runs
+        keep = keep_of(definition, name, view.clock) if self._drops else None
+        if keep is not None:
+            runs = tuple(run for run in runs if not (run.mapped and all_outdated(definition, name, view.clock, run)))
         mapped, fresh = [run for run in runs if run.mapped], [run for run in runs if not run.mapped]
         if sum(map(len, fresh)) < LARGE_RUN:
             return runs
         while mapped and len(mapped[-1]) < 2 * sum(map(len, fresh)):
             fresh.insert(0, mapped.pop())
-        made = write_merged(self._store.files, fresh, None)
-        if made is not None:
-            written[id(made[1])] = made
-            mapped.append(made[1])
-        return tuple(mapped)
+        made = write_merged(self._store.files, fresh, keep)
+        if made is None:
+            return tuple(mapped)
+        written[id(made[1])] = made
+        return (*mapped, made[1])
 
     def _changes(self, view: View, runs: Runs, written: Saved) -> tuple[dict[bytes, bytes], Manifest, Saved]:
         puts: dict[bytes, bytes] = {}
@@ -230,8 +241,7 @@ class StateConsumer:
             if size > start:
                 puts[names_key(space, start)] = msgspec.msgpack.encode(view.names[space].since(start)[: size - start])
                 names[space].append(size)
-        definition = self.state.definition.state_hash
-        manifest = Manifest(definition, view.offset, view.clock, tables, names, number, dict(view.ignored))
+        manifest = Manifest(self._identity, view.offset, view.clock, tables, names, number, dict(view.ignored))
         return puts, manifest, saved
 
     def _restored(self) -> Manifest:
@@ -248,6 +258,11 @@ class StateConsumer:
                     return manifest if manifest is not None else self._anew(found is not None)
         raise StateLostError(f"the state was committed {ATTEMPTS} times while it was read; try again")
 
+    @property
+    def _identity(self) -> str:
+        """What a committed state must be of, to be this one's."""
+        return self.state.definition.state_hash + ("-dropping" if self._drops else "")
+
     def _anew(self, replaces: bool) -> Manifest:
         """Start from nothing, because nothing usable is committed."""
         definition = self.state.definition
@@ -259,7 +274,7 @@ class StateConsumer:
         if replaces and self.commits:
             self._store.reset()
         self.state, self._saved = State(definition), {}
-        return Manifest(definition.state_hash, 0, -1, {}, {}, 0, {})
+        return Manifest(self._identity, 0, -1, {}, {}, 0, {})
 
     def _load(self, found: bytes | None) -> Manifest | None:
         """Take over the state of a manifest; None if it is of another definition or format."""
@@ -287,7 +302,7 @@ class StateConsumer:
             manifest = msgspec.json.decode(found, type=Manifest)
         except msgspec.DecodeError:
             return None
-        ours = manifest.definition == self.state.definition.state_hash and manifest.format == FORMAT
+        ours = manifest.definition == self._identity and manifest.format == FORMAT
         return manifest if ours else None
 
     def _names(self, space: str, ends: list[int]) -> list[str]:

@@ -3,23 +3,21 @@
 A manifest names both, and is committed with the offset in one transaction.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 
 from fourfold.durable.environment import DamagedError
-from fourfold.features.table import Column, Run, merged, pairs
+from fourfold.features.retention import Keep
+from fourfold.features.table import Run, merged, pairs
 from fourfold.stores.array_files import ArrayFiles
 from fourfold.stores.consumer import ConsumerStore
 
 FORMAT = 3
 PIECE = 1 << 17
 """How many rows of each run are merged at a time: what is merged into a file does not have to fit into memory."""
-
-Keep = Callable[[Run], Column]
-"""Which rows of a run to keep, as a mask."""
 
 
 class StateLostError(RuntimeError):

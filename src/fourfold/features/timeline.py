@@ -39,9 +39,13 @@ class Timeline:
         return len(self.item)
 
 
-def timeline(view: View, viewers: Int, before: Int) -> Timeline:
-    """The timelines of viewers (rows, shape (V,)) as of `before` (milliseconds, shape (V,))."""
-    since = view.deleted(view.definition.viewer.name, viewers, before) + 1
+def timeline(view: View, viewers: Int, before: Int, since: Int | None = None) -> Timeline:
+    """The timelines of viewers (rows, shape (V,)) as of `before` (milliseconds, shape (V,)).
+
+    They begin after the viewer's last deletion and at `since`, or else where histories as of `before` do.
+    """
+    deleted = view.deleted(view.definition.viewer.name, viewers, before)
+    since = np.maximum(deleted + 1, view.history_start(before) if since is None else since)
     shown = view.table("impression").slice(viewers, since, before)
     acted = view.table("action").slice(viewers, since, before)
     events = _events(shown, acted)

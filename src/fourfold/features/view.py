@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fourfold.definition import Entity, Recommender
+from fourfold.definition.part import milliseconds
 from fourfold.features.details import DetailsTable
 from fourfold.features.names import UNKNOWN, Names
 from fourfold.features.table import Column, Int, Table
@@ -18,6 +19,9 @@ NEVER = 1 << 52
 UNBORN = -(1 << 52)
 """Earlier than every time: what `View.born` says of an entity that was not made yet. Films were made before 1970, too."""
 
+HISTORY_STEPS = 8
+"""By which part of a definition's memory the start of histories moves."""
+
 SEPARATOR = "\x1f"
 """Joins the values of a category with several of them."""
 
@@ -27,6 +31,11 @@ _EMPTY = Table()
 
 class CapacityError(RuntimeError):
     """More entities or attribute values than a pair key can hold."""
+
+
+def history_step(memory: str) -> int:
+    """By how many milliseconds the start of histories moves."""
+    return -(-milliseconds(memory) // HISTORY_STEPS)
 
 
 @dataclass(frozen=True)
@@ -116,12 +125,28 @@ class View:
         return np.where((first < 0) | (second < 0), UNKNOWN, first * _SECOND + second)
 
     def since(self, by: tuple[str, ...], viewers: Int, items: Int, times: Int) -> Int:
-        """From when on a key counts as of `times`: after the last deletion of the viewer or item that is part of it."""
-        since = np.zeros(len(times), np.int64)
+        """From when on a key counts as of `times`: within memory, after the last deletion of the viewer or item in it."""
+        since = self.reach(times)
         for part, entity, rows in (("viewer", self.definition.viewer, viewers), ("item", self.definition.item, items)):
             if part in by:
                 since = np.maximum(since, self.deleted(entity.name, rows, times) + 1)
         return since
+
+    def reach(self, times: Int) -> Int:
+        """From when on impressions and actions count as of `times`, by the definition's memory."""
+        memory = self.definition.memory
+        return np.zeros(len(times), np.int64) if memory is None else np.maximum(times - milliseconds(memory), 0)
+
+    def history_start(self, times: Int) -> Int:
+        """From when on they are part of the viewer's history: within memory too, but moving by whole eighths of it.
+
+        So a history keeps its start for a while, and what was computed of it stays exact. The start is the same for all times
+        that are more than a memory after one multiple of the step, and at most a memory after the next.
+        """
+        if self.definition.memory is None:
+            return np.zeros(len(times), np.int64)
+        memory, step = milliseconds(self.definition.memory), history_step(self.definition.memory)
+        return np.maximum(-((memory - times) // step) * step, 0)
 
     def neighbours(self, edge: str, rows: Int, times: Int, side: str = "out") -> dict[str, Column]:
         """Who is linked over `edge` as of `times`: arrays ``query`` (index into `rows`) and ``other`` (row at the far end)."""

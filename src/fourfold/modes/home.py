@@ -18,6 +18,7 @@ from fourfold.definition import DefinitionError, Deployment, Recommender
 from fourfold.durable.files import write_file
 from fourfold.events.lmdb_log import LmdbLog
 from fourfold.features.consumer import StateConsumer
+from fourfold.features.retention import drops
 from fourfold.stores.consumer import ConsumerStore
 from fourfold.training.registry import Registry
 
@@ -133,11 +134,15 @@ class Home:
         write_file(self.deployment_path, text.encode())
         return self.deployment_path
 
-    def consumer(self, surface: str, *, commits: bool = False) -> StateConsumer:
-        """The consumer that keeps a surface's state. Only one process at a time should commit."""
+    def consumer(self, surface: str, *, commits: bool = False, whole: bool = False) -> StateConsumer:
+        """The consumer that keeps a surface's state. Only one process at a time should commit.
+
+        With `whole`, nothing is dropped that a lateness and a memory would let a state drop: training needs all of it.
+        """
         definition = self.definition(surface)
-        self._stores.append(ConsumerStore(self.path / "state" / surface))
-        return StateConsumer(definition, self.log, self._stores[-1], commits=commits)
+        apart = whole and drops(definition)
+        self._stores.append(ConsumerStore(self.path / "state" / (f"{surface}.whole" if apart else surface)))
+        return StateConsumer(definition, self.log, self._stores[-1], commits=commits, whole=whole)
 
     def _definition_path(self, surface: str) -> Path:
         return self.path / "definitions" / f"{surface}.json"

@@ -54,7 +54,7 @@ def by_popularity(asked: Asked) -> Int:
 def _recent_positive(asked: Asked) -> Int:
     """The item of each of the newest actions that are worth something and came after its item's last deletion."""
     view = asked.view
-    recent = view.table("recent").slice(np.zeros(1, np.int64), np.zeros(1, np.int64), asked.times, newest=LATEST)
+    recent = view.table("recent").slice(np.zeros(1, np.int64), view.reach(asked.times), asked.times, newest=LATEST)
     if not len(recent["query"]):
         return recent["query"]
     recent = newest(recent, LATEST)

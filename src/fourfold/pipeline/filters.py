@@ -38,6 +38,12 @@ class Asked:
         """As of when, shape (1,)."""
         return np.array([self.time])
 
+    @property
+    def since(self) -> Int:
+        """From when on what the viewer saw and did counts, shape (1,): within memory, after the viewer's last deletion."""
+        deleted = self.view.deleted(self.view.definition.viewer.name, self.rows, self.times)
+        return np.maximum(deleted + 1, self.view.reach(self.times))
+
     def owned_by(self, items: Int, viewers: Sequence[str]) -> Mask:
         """Which items are, or belong to, one of some viewers (ids)."""
         definition, view = self.view.definition, self.view
@@ -69,7 +75,7 @@ def kept(asked: Asked, filters: Sequence[Filter], items: Int) -> tuple[Mask, dic
 
 
 def _seen(asked: Asked, declared: Seen, items: Int) -> Mask:
-    since = asked.view.deleted(asked.view.definition.viewer.name, asked.rows, asked.times) + 1
+    since = asked.since
     if declared.within is not None:
         since = np.maximum(since, asked.times - milliseconds(declared.within))
     shown = asked.view.table("impression").slice(asked.rows, since, asked.times)
@@ -86,8 +92,7 @@ def _expired(asked: Asked, _declared: Expired, items: Int) -> Mask:
 
 def _hidden(asked: Asked, declared: Hidden, items: Int) -> Mask:
     names = asked.view.names["action"].find_all(declared.actions)
-    since = asked.view.deleted(asked.view.definition.viewer.name, asked.rows, asked.times) + 1
-    acted = asked.view.table("action").slice(asked.rows, since, asked.times)
+    acted = asked.view.table("action").slice(asked.rows, asked.since, asked.times)
     if not len(acted["query"]):
         return np.zeros(len(items), bool)
     return np.isin(items, acted["item"][np.isin(acted["name"], names)])

@@ -17,7 +17,7 @@ from fourfold.features.inputs import Floats, Rows, Sequences, concatenate
 from fourfold.features.positives import positive, recent_positive
 from fourfold.features.table import Column, Int, pairs
 from fourfold.features.timeline import Timeline, timeline
-from fourfold.features.view import View
+from fourfold.features.view import View, history_step
 from fourfold.training.retrieval_trainer import RetrievalExamples
 
 Flags = NDArray[np.bool_]
@@ -46,23 +46,59 @@ def examples(view: View, encoder: Encoder, since: int, before: int, *, undated: 
     Labels, too, end at `before`: what is known when training at that time. Undated impressions are examples only if asked for:
     a model may learn from them, but not be judged on them.
     """
+    parts = [_of_span(view, encoder, span, before, undated) for span in spans(view, since, before)]
+    if len(parts) == 1:
+        return parts[0]
+    about = {name: np.concatenate([getattr(part, name) for part in parts]) for name in ("viewer", "item", "request")}
+    return Examples(sequences=concatenate([part.sequences for part in parts]), **about)
+
+
+@dataclass(frozen=True)
+class Span:
+    """Times of requests, ``first <= time < stop``, whose histories all begin at `since`."""
+
+    since: int
+    first: int
+    stop: int
+
+
+def spans(view: View, since: int, before: int) -> list[Span]:
+    """The times from `since` to `before` that have impressions, cut wherever the start of histories moves."""
+    if view.definition.memory is None:
+        return [Span(0, since, before)]
+    memory, step = milliseconds(view.definition.memory), history_step(view.definition.memory)
+    times = (run.times for run in view.table("impression").runs)
+    starts = [np.unique(view.history_start(some[(some >= since) & (some < before)])) for some in times]
+    found = np.unique(np.concatenate([np.zeros(0, np.int64), *starts])).tolist()
+    firsts = [max(since, start + memory - step + 1) if start else since for start in found]
+    stops = [min(start + memory + 1, before) for start in found]
+    return [Span(*span) for span in zip(found, firsts, stops, strict=True)] or [Span(0, since, since)]
+
+
+def _of_span(view: View, encoder: Encoder, span: Span, before: int, undated: bool) -> Examples:
     viewers = view.all_rows(view.definition.viewer.name)
-    entries = timeline(view, viewers, np.full(len(viewers), before))
-    judged = entries.shown & (entries.request >= since) & (entries.details.dated | undated)
-    return windowed(view, encoder, entries, labels(view, entries, before), judged)
+    # A request that began in the span may go on after it.
+    until = min(before, span.stop + milliseconds(view.definition.memory)) if view.definition.memory else before
+    deleted = view.deleted(view.definition.viewer.name, viewers, np.full(len(viewers), before))
+    since = np.maximum(span.since, deleted + 1)
+    entries = timeline(view, viewers, np.full(len(viewers), until), since)
+    judged = entries.shown & (entries.request >= span.first) & (entries.request < span.stop)
+    judged &= entries.details.dated | undated
+    return windowed(view, encoder, entries, labels(view, entries, before, since, until), judged)
 
 
-def labels(view: View, entries: Timeline, before: int) -> Floats:
+def labels(view: View, entries: Timeline, before: int, since: Int | None = None, until: int | None = None) -> Floats:
     """Which actions followed each entry within the attribution window and before `before`: shape (N, A), 0, 1 or NaN.
 
     NaN is where the log does not know; an action that it holds all the same did happen.
-    `entries` are the timelines of all viewers as of `before`. An action belongs to the last impression of its item at or
-    before it, and so to that impression's entry.
+    `entries` are the timelines of all viewers as of `until`, or else `before`, and from `since`. An action belongs to the last
+    impression of its item at or before it, and so to that impression's entry.
     """
     definition = view.definition
     viewers = view.all_rows(definition.viewer.name)
     times = np.full(len(viewers), before)
-    since = view.deleted(definition.viewer.name, viewers, times) + 1
+    if since is None:
+        since = np.maximum(view.deleted(definition.viewer.name, viewers, times) + 1, view.history_start(times))
     shown, acted = (view.table(name).slice(viewers, since, times) for name in ("impression", "action"))
     out = np.where(entries.details.unknown, np.nan, np.float32(0)).astype(np.float32)
     if not len(shown["query"]) or not len(acted["query"]):
@@ -70,6 +106,7 @@ def labels(view: View, entries: Timeline, before: int) -> Floats:
     impression = _last(_events(shown), _events(acted))
     lapse = acted["time"] - shown["time"][impression]
     counts = (impression >= 0) & (lapse < milliseconds(definition.attribution))
+    counts &= shown["time"][impression] < (before if until is None else until)
     entry = _last((entries.viewer, entries.item, entries.time), _events(shown))[impression[counts]]
     order = {action.name: column for column, action in enumerate(definition.actions)}
     columns = np.array([order[name] for name in view.names["action"].since(0)], np.int64)
