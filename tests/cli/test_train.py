@@ -32,9 +32,9 @@ def test_from_training_to_slates(world: Cli) -> None:
 
     judged = world.ok("evaluate", "feed", "--members", 3, "--json").document
     assert judged["version"] == "v1"
-    assert {"slate", "popularity"} <= set(judged["slates"])
+    assert {"popularity", "union"} <= set(judged["sources"])
     assert judged["actions"]["click"]["impressions"] == outcome["actions"]["click"]["impressions"]
-    assert "Slates of" in world.ok("evaluate", "feed", "--members", 3).out
+    assert "Lists of" in world.ok("evaluate", "feed", "--members", 3).out
 
     slate = world.ok("recommend", "feed", "--viewer", "m1", "--size", 5, "--json").document
     assert slate["model"] == "v1"

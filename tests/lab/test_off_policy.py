@@ -21,7 +21,7 @@ BY_HAND = Decisions(values(1, 0, 1, 0), values(0.5, 0.5, 0.25, 0.25), values(0.2
 def test_estimates_by_hand() -> None:
     found = ips(BY_HAND)
     assert found.value == pytest.approx((0.5 + 2) / 4)
-    assert (found.effective, found.largest, found.clipped) == (pytest.approx(9 / 4.5), 2.0, 0.0)
+    assert (found.effective, found.largest, found.clipped) == pytest.approx((9 / 4.5, 2.0, 0.0))
     spread = np.std(values(0.5, 0, 2, 0), ddof=1) / 2
     assert (found.low, found.high) == pytest.approx((found.value - 1.95996 * spread, found.value + 1.95996 * spread), abs=1e-5)
     assert self_normalised(BY_HAND).value == pytest.approx(2.5 / 3)
@@ -32,7 +32,7 @@ def test_estimates_by_hand() -> None:
 
 def test_clipped_weights_are_stated() -> None:
     found = ips(BY_HAND, clip=1.0)
-    assert (found.value, found.largest, found.clipped) == (pytest.approx((0.5 + 1) / 4), 1.0, 0.25)
+    assert (found.value, found.largest, found.clipped) == pytest.approx(((0.5 + 1) / 4, 1.0, 0.25))
 
 
 def test_the_policy_that_logged_is_worth_what_it_earned() -> None:
@@ -125,7 +125,7 @@ def test_doubly_robust_is_right_with_a_wrong_model_or_with_wrong_propensities() 
 def test_what_is_no_log_is_refused(change: dict[str, Values], problem: str) -> None:
     arrays = {"reward": BY_HAND.reward, "propensity": BY_HAND.propensity, "target": BY_HAND.target} | change
     with pytest.raises(OffPolicyError, match=problem.replace("(", r"\(").replace(")", r"\)")):
-        Decisions(**arrays)
+        Decisions(arrays["reward"], arrays["propensity"], arrays["target"])
 
 
 def test_what_is_no_question_is_refused() -> None:

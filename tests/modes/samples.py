@@ -37,14 +37,14 @@ def made_home(path: Path, deployment: str = '[feed]\nclock = "log"\nbudget_ms = 
     return home
 
 
-def train(home: Home, seed: int = 0, promote: bool = True) -> str:
+def train(home: Home, seed: int = 0, promote: bool = True, until: int = MADE.end) -> str:
     """Publish a version of few steps; returns it."""
     consumer = home.consumer("feed")
     consumer.catch_up()
     outcome = run_training(
         consumer.state.view(),
         home.registry,
-        until=MADE.end,
+        until=until,
         created=1,
         config=TrainingConfig(epochs=1, batch_entries=200, seed=seed),
         checkpoints=home.training,

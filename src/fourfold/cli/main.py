@@ -6,7 +6,7 @@ import typer
 from rich.text import Text
 
 from fourfold import __version__
-from fourfold.cli import bench, data, demo, events, models, recommend, setup, train
+from fourfold.cli import bench, data, demo, evaluate, events, models, recommend, setup, train
 from fourfold.cli.console import Json, err, report
 
 app = typer.Typer(
@@ -34,6 +34,7 @@ All state lies in one directory: --home, FOURFOLD_HOME, or ./fourfold-home.""",
 )
 setup.register(app)
 train.register(app)
+evaluate.register(app)
 recommend.register(app)
 app.add_typer(events.app, name="events")
 app.add_typer(data.app, name="data")

@@ -1,22 +1,18 @@
-"""Commands that train and judge."""
+"""The command that trains."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
 
 from fourfold.cli.console import DEFAULT_HOME, Advance, Home, Json, moment, one_thread, progress, report, say, table
-
-LARGE_BACKLOG = 50_000
-"""Events of the log that a command applies before it commits the state for others."""
+from fourfold.cli.judged import actions_table
+from fourfold.cli.state import caught_up
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands to the application."""
+    """Add the command to the application."""
     app.command()(train)
-    app.command()(evaluate)
 
 
 def train(
@@ -50,7 +46,7 @@ def train(
     from fourfold.training.run import run_training, split_time  # noqa: PLC0415
 
     one_thread()
-    with Opened.existing(home) as opened, _state(opened, surface) as consumer, _Stages() as stages:
+    with Opened.existing(home) as opened, caught_up(opened, surface) as consumer, _Stages() as stages:
         view = consumer.state.view()
         outcome = run_training(
             view,
@@ -71,74 +67,12 @@ def train(
     report(
         {**_plain(outcome), "promoted": promote},
         json,
-        _actions_table(outcome.actions),
+        actions_table(outcome.actions),
         *_calibration_tables(outcome),
         *(f"found: {finding}" for finding in outcome.findings),
         *_refitted(outcome),
         summary,
     )
-
-
-def evaluate(
-    surface: Annotated[str, typer.Argument(help="Which surface.")],
-    home: Home = DEFAULT_HOME,
-    json: Json = False,
-    members: Annotated[int, typer.Option(min=1, help="How many members' slates are judged, drawn by seed.")] = 200,
-    k: Annotated[int, typer.Option(min=1, max=1000, help="Length of the lists that are judged.")] = 20,
-    seed: Annotated[int, typer.Option(min=0, help="Of the draw and of the bootstrap.")] = 0,
-) -> None:
-    """Judge the promoted version on what happened after its training: each action, each source, and whole slates.
-
-    Each impression is judged with everything that happened strictly before it; slates are made as of the split, over the full
-    catalogue, and stand beside popularity.
-    """
-    from fourfold.features.encoding import Encoder  # noqa: PLC0415
-    from fourfold.lab.slates import judge_slates  # noqa: PLC0415
-    from fourfold.modes.home import Home as Opened  # noqa: PLC0415
-    from fourfold.modes.trained import load_models, load_ranker  # noqa: PLC0415
-    from fourfold.training.evaluation import evaluate_ranker  # noqa: PLC0415
-
-    one_thread()
-    with Opened.existing(home) as opened, _state(opened, surface) as consumer:
-        view = consumer.state.view()
-        manifest, folder = opened.registry.load(surface)
-        models = load_models(consumer.state.definition, opened.registry)
-        since = manifest.unseen_since
-        ranker = load_ranker(folder)
-        actions = {}
-        if ranker is not None:
-            say(f"judging {manifest.version} on impressions since its training")
-            actions = evaluate_ranker(ranker, view, Encoder(view.definition), since, view.newest_time + 1)
-        with progress("judge slates") as advance:
-            slates = judge_slates(view, models, since=since, members=members, k=k, seed=seed, on_member=advance)
-    rows = [
-        [name, m.recall.mean, _interval(m.recall), m.ndcg.mean, _interval(m.ndcg), m.coverage] for name, m in slates.items()
-    ]
-    judged = next(iter(slates.values())).members if slates else 0
-    columns = [f"lists of {k}", ">recall", ">95 %", ">NDCG", ">95 %", ">coverage"]
-    document = {"surface": surface, "version": manifest.version, "since": since, "actions": actions, "slates": slates}
-    report(document, json, _actions_table(actions), table(f"Slates of {judged} members", columns, rows))
-
-
-@contextmanager
-def _state(opened: Any, surface: str) -> Iterator[Any]:
-    """The surface's state, in step with the log; committed only after a backlog that would take long to work off again.
-
-    A service that runs beside keeps the state, and need not be disturbed for little.
-    """
-    from fourfold.stores.consumer import StaleConsumerError  # noqa: PLC0415
-
-    consumer = opened.consumer(surface, commits=True)
-    backlog = consumer.lag
-    if backlog:
-        with progress("apply the log") as advance:
-            consumer.catch_up(on_progress=lambda done, total: advance(done, total, "events"))
-    if backlog >= LARGE_BACKLOG:
-        try:
-            consumer.commit()
-        except StaleConsumerError:
-            say("another process keeps this state; going on without committing")
-    yield consumer
 
 
 class _Stages:
@@ -172,27 +106,6 @@ class _Stages:
             self._open = None
 
 
-def _actions_table(found: Any) -> Any:
-    columns = ["action", ">impressions", ">positives", ">AUC", ">95 %", ">in member", ">popularity", ">NE", ">ECE"]
-    rows = [
-        [
-            name,
-            m.impressions,
-            m.positives,
-            m.auc,
-            None if m.auc_ci is None else f"{m.auc_ci[0]:.3f}-{m.auc_ci[1]:.3f}",
-            m.member_auc,
-            m.popularity_auc,
-            m.ne,
-            m.ece,
-        ]
-        for name, m in found.items()
-    ]
-    if not rows:
-        return "no impression after training to judge on"
-    return table("Each impression judged with what happened before it", columns, rows)
-
-
 def _calibration_tables(outcome: Any) -> list[Any]:
     """How each action was calibrated, and on which time; or why not."""
     found, held_out = outcome.calibration, outcome.held_out
@@ -213,10 +126,6 @@ def _refitted(outcome: Any) -> list[str]:
     if outcome.held_out is None:
         return [what]
     return [f"{what}; the figures are those of the model that was trained up to {moment(outcome.held_out.first)}"]
-
-
-def _interval(measured: Any) -> str:
-    return f"{measured.low:.3f}-{measured.high:.3f}"
 
 
 def _plain(outcome: Any) -> dict[str, Any]:

@@ -1,143 +1,144 @@
-"""Slates judged: what each source and the whole pipeline would have shown at the split, against what members liked after it.
+"""Lists judged: what the whole pipeline, each source, all sources together and popularity would have shown.
 
-The full catalogue competes, nothing is sampled but members, and popularity stands beside everything.
+Sources are asked deeper than they answer in serving, so that their reach is seen apart from how much of it the slate keeps.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from msgspec import Struct
-from numpy.typing import NDArray
 
-from fourfold.candidates import SOURCES, Ask, Unavailable
-from fourfold.features.assembly import context
+from fourfold.candidates import SOURCES, Ask, Proposal, Unavailable
+from fourfold.candidates.ordering import best_first
+from fourfold.definition import Source, Trending
+from fourfold.features.assembly import Context, context
 from fourfold.features.encoding import Encoder
-from fourfold.features.positives import positive
 from fourfold.features.table import Int
-from fourfold.features.timeline import timeline
 from fourfold.features.view import View
+from fourfold.lab.list_metrics import Catalogue, ListMetrics, list_metrics
+from fourfold.lab.truth import Truth
 from fourfold.pipeline.backfill import by_popularity
-from fourfold.pipeline.filters import Asked, kept
+from fourfold.pipeline.filters import Asked, Mask, kept
 from fourfold.pipeline.models import Models
 from fourfold.pipeline.pipeline import Pipeline
+from fourfold.pipeline.pool import Pool
 from fourfold.pipeline.slate import Request
-from fourfold.training.examples import labels
 
-BOOTSTRAPS = 1_000
+CUTOFFS = (20, 100, 500)
+"""Where the recall of sources is measured."""
 
+SLATE, POPULARITY, UNION = "slate", "popularity", "union"
+PATIENCE_MS = 60_000
+"""The budget of a slate that is judged: no source is cut short."""
 
-class Measured(Struct, frozen=True, kw_only=True):
-    """A mean over members with its 95 % interval (bootstrap over members)."""
-
-    mean: float
-    low: float
-    high: float
-
-
-class SlateMetrics(Struct, frozen=True, kw_only=True):
-    """How good lists of `k` items are, over `members` members with something to find.
-
-    `recall` is the share of what a member liked that the list holds; `ndcg` also looks at the order (binary gain);
-    `coverage` is the share of the items that existed at the split that appears in any list.
-    """
-
-    k: int
-    members: int
-    recall: Measured
-    ndcg: Measured
-    coverage: float
+OnMember = Callable[[int, int | None], None]
 
 
 @dataclass(frozen=True)
-class _Truth:
-    """What members liked after the split for the first time: `viewers` (V,), and a set of item rows for each."""
+class _Lists:
+    """Makes the lists of one member at a time, best first; what is the same for all members is made once."""
 
-    viewers: Int
-    liked: list[Int]
+    view: View
+    models: Models
+    pipeline: Pipeline
+    encoder: Encoder
+    k: int
+    popular: dict[int, Int]
+    shared: dict[tuple[str, int], Proposal]
+
+    def of(self, viewer: int, time: int) -> Mapping[str, Int]:
+        name = self.view.ids(self.view.definition.viewer.name, np.array([viewer]))[0]
+        everything = self.view.all_rows(self.view.definition.item.name)
+        allowed = kept(Asked(self.view, name, viewer, time), self.view.definition.filters, everything)[0]
+        if time not in self.popular:
+            self.popular[time] = by_popularity(Asked(self.view, "", -1, time))
+        popular = self.popular[time]
+        lists = {SLATE: self._slate(name, time), POPULARITY: popular[allowed[popular]][: CUTOFFS[-1]]}
+        proposals = self._proposals(viewer, time, allowed)
+        pool = Pool.merge(proposals)
+        lists[UNION] = pool.items[best_first(self.view, pool.items, pool.source_scores(), CUTOFFS[-1])]
+        return lists | {kind: proposal.items for kind, proposal in proposals.items()}
+
+    def _slate(self, viewer: str, time: int) -> Int:
+        slate = self.pipeline.recommend(Request(viewer=viewer, size=self.k, time=time), time)
+        return self.view.rows(self.view.definition.item.name, [item.item for item in slate.items])
+
+    def _proposals(self, viewer: int, time: int, allowed: Mask) -> dict[str, Proposal]:
+        """What each source proposes of the items that the member may see, `CUTOFFS[-1]` at most."""
+        known = context(self.view, self.encoder, viewer, time)
+        ask = Ask(self.view, known, self.models.retriever(self.view, self.encoder, time), self.models.neighbours(self.view))
+        found = {}
+        for source in self.view.definition.sources:
+            try:
+                proposal = self._asked(ask, source, known)
+            except Unavailable:
+                continue
+            keep = np.flatnonzero(allowed[proposal.items])[: CUTOFFS[-1]]
+            found[str(source.kind)] = Proposal(proposal.items[keep], proposal.scores[keep], proposal.because[keep])
+        return found
+
+    def _asked(self, ask: Ask, source: Source, known: Context) -> Proposal:
+        """A source's proposal, deep enough to leave `CUTOFFS[-1]` items when those that the member has met are gone."""
+        if not isinstance(source, Trending):
+            met = len(np.unique(known.entries.item))
+            return SOURCES[source.kind](ask, replace(source, keep=CUTOFFS[-1] + met))
+        key = (source.kind, known.time)
+        if key not in self.shared:
+            self.shared[key] = SOURCES[source.kind](
+                ask, replace(source, keep=max(ask.view.size(ask.view.definition.item.name), 1))
+            )
+        return self.shared[key]
 
 
-def judge_slates(
-    view: View, models: Models, *, since: int, members: int, k: int, seed: int, on_member: Callable[[int, int], None]
-) -> dict[str, SlateMetrics]:
-    """Metrics at the split `since` (ms) of ``slate`` (the whole pipeline), ``popularity`` and each source by its kind.
+def judge_lists(
+    view: View,
+    models: Models,
+    truth: Truth,
+    catalogue: Catalogue,
+    *,
+    k: int,
+    seed: int = 0,
+    on_member: OnMember,
+) -> dict[str, ListMetrics]:
+    """Metrics of ``slate`` (the whole pipeline), ``popularity``, each source by its kind, and the ``union`` of all sources.
 
-    Members are drawn by seed from those who liked something new from the split on; slates are made as of the split.
+    Parameters
+    ----------
+    view : View
+        The state; lists see of it what lies before each member's time.
+    models : Models
+        What serves.
+    truth : Truth
+        Who is asked, when, and what they liked.
+    catalogue : Catalogue
+        What is known of the items.
+    k : int
+        How long slates are, and where all but the recall of sources is measured.
+    seed : int
+        Of the bootstrap.
+    on_member : callable
+        Called with the members done so far and their total.
+
+    Notes
+    -----
+    Each source is asked for 500 items that the member may see, whatever its `keep`. The union orders them by their best place
+    in any source, equal places by id, as the pipeline does where it has no model. Popularity is the order in which the
+    pipeline fills up slates: most positive actions first, then the newest.
     """
-    truth = _truth(view, since, members, seed)
-    encoder, popular = Encoder(view.definition), by_popularity(Asked(view, "", -1, since))
     lists: dict[str, list[Int]] = {}
-    with ThreadPoolExecutor(len(view.definition.sources)) as executor:
-        pipeline = Pipeline(view.definition, lambda: view, lambda: models, budget_ms=60_000, executor=executor)
-        for done, viewer in enumerate(truth.viewers.tolist()):
-            for name, items in _lists(view, models, pipeline, encoder, viewer, since, k, popular).items():
+    with ThreadPoolExecutor(max(len(view.definition.sources), 1)) as executor:
+        pipeline = Pipeline(view.definition, lambda: view, lambda: models, budget_ms=PATIENCE_MS, executor=executor)
+        maker = _Lists(view, models, pipeline, Encoder(view.definition), k, {}, {})
+        for done, (viewer, time) in enumerate(zip(truth.viewers.tolist(), truth.times.tolist(), strict=True)):
+            for name, items in maker.of(viewer, time).items():
                 lists.setdefault(name, []).append(items)
-            on_member(done + 1, len(truth.viewers))
-    known = view.alive(view.definition.item.name, popular, np.full(len(popular), since))
-    return {name: slate_metrics(found, truth.liked, k, int(known.sum()), seed) for name, found in lists.items()}
+            on_member(done + 1, len(truth))
+    return {
+        name: list_metrics(found, truth.liked, catalogue, cutoffs=_cutoffs(name, k), k=k, seed=seed)
+        for name, found in lists.items()
+    }
 
 
-def slate_metrics(lists: list[Int], liked: list[Int], k: int, catalogue: int, seed: int = 0) -> SlateMetrics:
-    """Metrics of one list of items per member against what that member liked."""
-    recall, ndcg = np.zeros(len(lists)), np.zeros(len(lists))
-    discount = 1 / np.log2(np.arange(k) + 2)
-    for row, (items, good) in enumerate(zip(lists, liked, strict=True)):
-        hit = np.isin(items[:k], good)
-        recall[row] = hit.sum() / len(good)
-        ndcg[row] = (hit * discount[: len(hit)]).sum() / discount[: min(len(good), k)].sum()
-    shown = np.unique(np.concatenate([np.zeros(0, np.int64), *(items[:k] for items in lists)]))
-    return SlateMetrics(
-        k=k,
-        members=len(lists),
-        recall=_measured(recall, seed),
-        ndcg=_measured(ndcg, seed),
-        coverage=len(shown) / max(catalogue, 1),
-    )
-
-
-def _measured(values: NDArray[np.float64], seed: int) -> Measured:
-    if not len(values):
-        return Measured(mean=0.0, low=0.0, high=0.0)
-    draws = np.random.default_rng(seed).integers(0, len(values), (BOOTSTRAPS, len(values)))
-    low, high = np.quantile(values[draws].mean(axis=1), [0.025, 0.975])
-    return Measured(mean=float(values.mean()), low=float(low), high=float(high))
-
-
-def _truth(view: View, since: int, members: int, seed: int) -> _Truth:
-    """New positive items from the split on, of members old and new; items unknown at the split cannot be asked for."""
-    definition = view.definition
-    viewers = view.all_rows(definition.viewer.name)
-    end = view.newest_time + 1
-    entries = timeline(view, viewers, np.full(len(viewers), end))
-    good = positive(view, np.fmax(labels(view, entries, end), entries.actions))
-    known = view.alive(definition.item.name, entries.item, np.full(len(entries), since))
-    chosen = np.flatnonzero(good & (entries.request >= since) & known & entries.details.dated)
-    pairs = np.unique(np.stack([entries.viewer[chosen], entries.item[chosen]], axis=1), axis=0)
-    before = entries.time < since
-    old = np.unique(np.stack([entries.viewer[before], entries.item[before]], axis=1), axis=0)
-    width = max(view.size(definition.item.name), 1)
-    pairs = pairs[~np.isin(pairs[:, 0] * width + pairs[:, 1], old[:, 0] * width + old[:, 1])]
-    found = np.unique(pairs[:, 0])
-    drawn = np.sort(np.random.default_rng(seed).permutation(found)[:members])
-    return _Truth(drawn, [pairs[pairs[:, 0] == viewer, 1] for viewer in drawn])
-
-
-def _lists(
-    view: View, models: Models, pipeline: Pipeline, encoder: Encoder, viewer: int, time: int, k: int, popular: Int
-) -> Mapping[str, Int]:
-    definition = view.definition
-    name = view.ids(definition.viewer.name, np.array([viewer]))[0]
-    slate = pipeline.recommend(Request(viewer=name, size=k, time=time), time)
-    lists = {"slate": view.rows(definition.item.name, [item.item for item in slate.items])}
-    asked = Asked(view, name, viewer, time)
-    lists["popularity"] = popular[kept(asked, definition.filters, popular)[0]][:k]
-    known = context(view, encoder, viewer, time)
-    ask = Ask(view, known, models.retriever(view, encoder, time), models.neighbours(view))
-    for source in definition.sources:
-        try:
-            items = SOURCES[source.kind](ask, source).items
-        except Unavailable:
-            continue
-        lists[source.kind] = items[kept(asked, definition.filters, items)[0]][:k]
-    return lists
+def _cutoffs(name: str, k: int) -> Sequence[int]:
+    return [k] if name == SLATE else sorted({k, *CUTOFFS})
