@@ -26,6 +26,7 @@ from fourfold.definition import (
 )
 from fourfold.definition.part import milliseconds
 from fourfold.features.aggregates import decayed, distinct, total
+from fourfold.features.attributes import attributes
 from fourfold.features.counting import Tally, tallies
 from fourfold.features.table import Float, Int, pairs
 from fourfold.features.values import SCALE
@@ -62,7 +63,7 @@ def numbers(
     context : int64 array, shape (N, X), optional
         Codes of the requests' contexts, -1 where there is none.
     """
-    asked = _Asked(view, viewers, items, times, context)
+    asked = _Asked(view, features, viewers, items, times, context)
     values = np.empty((len(times), len(features)), np.float32)
     for column, feature in enumerate(features):
         values[:, column] = asked.value(feature)
@@ -93,8 +94,12 @@ class _Keys(NamedTuple):
 class _Asked:
     """One set of rows, with the keys and counts that several features share computed once."""
 
-    def __init__(self, view: View, viewers: Int, items: Int, times: Int, context: Int | None) -> None:
+    def __init__(
+        self, view: View, features: Sequence[Feature], viewers: Int, items: Int, times: Int, context: Int | None
+    ) -> None:
         self.view, self.viewers, self.items, self.times, self.context = view, viewers, items, times, context
+        self._read = [feature for feature in features if isinstance(feature, AttributeValue)]
+        self._attributes: dict[str, dict[str, Float]] = {}
         self._keys: dict[tuple[str, ...], _Keys] = {}
         self._counts: dict[tuple[Tally, _Span], Float] = {}
 
@@ -138,8 +143,11 @@ class _Asked:
         return smoothed
 
     def _attribute(self, feature: AttributeValue) -> Float:
-        entity, rows = self._side(feature.of)
-        value = self.view.attribute(entity, feature.attribute, rows, self.times)
+        if feature.of not in self._attributes:
+            entity, rows = self._side(feature.of)
+            names = [other.attribute for other in self._read if other.of == feature.of]
+            self._attributes[feature.of] = attributes(self.view, entity, names, rows, self.times)
+        value = self._attributes[feature.of][feature.attribute]
         declared = getattr(self.view.definition, feature.of).attribute(feature.attribute)
         return (self.times - value) / HOUR if declared.kind == "moment" else value
 

@@ -28,6 +28,9 @@ _INT32 = np.iinfo(np.int32)
 _INDEXED = 4096
 """Runs of fewer rows are searched: an index would not pay."""
 
+_PIECE, _ODD = 1 << 15, np.uint64(0x9E3779B97F4A7C15)
+"""How many rows are hashed together, and what by: the golden ratio's bits."""
+
 
 @dataclass(frozen=True, eq=False)
 class Run:
@@ -74,6 +77,19 @@ class Run:
         return _searched(self.at, asked)
 
     @cached_property
+    def identity(self) -> int:
+        """A 64-bit hash of all keys, times and ties. It is read through once, when first asked for."""
+        total = len(self)
+        for start in range(0, len(self), _PIECE):
+            piece = slice(start, start + _PIECE)
+            mixed = self.at.real[piece].astype(np.uint64)
+            for part in (self.at.imag[piece], self.columns["tie"][piece]):
+                mixed = (mixed ^ (mixed >> np.uint64(29))) * _ODD + part.astype(np.uint64)
+            mixed = (mixed ^ (mixed >> np.uint64(32))) * _ODD
+            total += int((mixed ^ (mixed >> np.uint64(29))).sum(dtype=np.uint64))
+        return total % (1 << 64)
+
+    @cached_property
     def _starts(self) -> "_Starts | None":
         if len(self) < _INDEXED:
             return None
@@ -82,6 +98,14 @@ class Run:
             return None
         keys = np.arange(first, last + 2)
         return _Starts(first, np.searchsorted(self.at, pairs(keys, np.zeros_like(keys))))
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The row of a table that answers each of `size` questions, if any: number of a run, the questions, and rows of the run."""
+
+    size: int
+    parts: tuple[tuple[int, Int, Int], ...]
 
 
 @dataclass(frozen=True)
@@ -180,20 +204,37 @@ class Table:
 
     def last(self, column: str, keys: Int, since: Int, before: Int, missing: float = np.nan) -> Float:
         """A column's value in the last row of each key with ``since <= time < before``; later tie wins; else `missing`."""
+        return self.values(column, self.last_rows(keys, since, before), missing)
+
+    def last_rows(self, keys: Int, since: Int, before: Int) -> "Rows":
+        """Which row is the last of each key with ``since <= time < before``; the later tie wins."""
         shape = np.broadcast(keys, since, before).shape
-        value, time, tie = np.full(shape, missing), np.full(shape, -1.0), np.zeros(shape, np.uint64)
+        of_run, index = np.full(shape, -1), np.zeros(shape, np.int64)
+        time, tie = np.full(shape, -1.0), np.zeros(shape, np.uint64)
         # Newest first: most questions are then answered by the first run, and what is older need not be asked.
-        for run in sorted(self._since(since), key=lambda run: run.newest, reverse=True):
-            if time.min(initial=NEWEST) > run.newest:
+        for number, run in sorted(enumerate(self.runs), key=lambda numbered: numbered[1].newest, reverse=True):
+            if np.maximum(time, since).min(initial=NEWEST) > run.newest:
                 break
-            found, index, when = _last(run, keys, before)
+            found, place, when = _last(run, keys, before)
             found &= (when >= since) & (when >= time)
-            order = run.columns["tie"][index].astype(np.uint64)
+            order = run.columns["tie"][place].astype(np.uint64)
             found &= (when > time) | (order > tie)
-            np.copyto(value, run.columns[column][index], where=found)
-            np.copyto(time, when, where=found)
-            np.copyto(tie, order, where=found)
+            for kept, new in ((of_run, number), (index, place), (time, when), (tie, order)):
+                np.copyto(kept, new, where=found)
+        answered = ((number, np.flatnonzero(of_run == number)) for number in range(len(self.runs)))
+        return Rows(len(index), tuple((number, asked, index[asked]) for number, asked in answered if len(asked)))
+
+    def values(self, column: str, rows: "Rows", missing: float = np.nan) -> Float:
+        """A column's value in each row of `last_rows`, of this table or of one with the same `identity`."""
+        value = np.full(rows.size, missing, np.float64)
+        for number, asked, index in rows.parts:
+            value[asked] = self.runs[number].columns[column][index]
         return value
+
+    @property
+    def identity(self) -> tuple[int, ...]:
+        """Equal in tables that hold the same keys, times and ties in the same runs."""
+        return tuple(run.identity for run in self.runs)
 
     def slice(self, keys: Int, since: Int, before: Int, newest: int | None = None) -> dict[str, Column]:
         """All rows of some keys with ``since <= time < before``, sorted by (query, time, tie).
