@@ -6,7 +6,7 @@ import typer
 from rich.text import Text
 
 from fourfold import __version__
-from fourfold.cli import bench, data, demo, evaluate, events, models, recommend, setup, train
+from fourfold.cli import bench, data, demo, evaluate, events, features, models, recommend, setup, train
 from fourfold.cli.console import Json, err, report
 
 app = typer.Typer(
@@ -38,6 +38,7 @@ evaluate.register(app)
 recommend.register(app)
 app.add_typer(events.app, name="events")
 app.add_typer(data.app, name="data")
+app.add_typer(features.app, name="features")
 app.add_typer(models.app, name="models")
 demo.register(app)
 bench.register(app)
