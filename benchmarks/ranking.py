@@ -84,7 +84,7 @@ class Rows:
 def run(*, quick: bool, folder: Path, say: Say) -> Benchmark:
     """Train and judge all, and compare them in pairs."""
     seeds = SEEDS[:1] if quick else SEEDS
-    rows = _rows(*(_small() if quick else _kuairand()))
+    rows = _rows(*(small_view() if quick else kuairand_view()))
     say(f"{len(rows.trained)} rows to train on, {len(rows.labels)} judged")
     scores = _networks(rows, seeds, 1 if quick else 3, say)
     skipped, equal = {}, True
@@ -100,7 +100,8 @@ def run(*, quick: bool, folder: Path, say: Say) -> Benchmark:
     return Benchmark(name="ranking", equal=equal, detail=detail, skipped=skipped)
 
 
-def _kuairand() -> tuple[View, int]:
+def kuairand_view() -> tuple[View, int]:
+    """The state after all of KuaiRand, and when the judged days begin."""
     folder = os.environ.get("FOURFOLD_KUAIRAND")
     if not folder:
         raise BenchmarkError("this benchmark needs KuaiRand-Pure: set FOURFOLD_KUAIRAND to its folder, or pass --quick")
@@ -111,7 +112,8 @@ def _kuairand() -> tuple[View, int]:
     return state.view(), UNTIL
 
 
-def _small() -> tuple[View, int]:
+def small_view() -> tuple[View, int]:
+    """The same of a small generated world."""
     state, made = State(world()), World(members=60, posts=120, days=6, seed=1)
     state.apply(made.events, len(made.events))
     return state.view(), made.end - 2 * DAY

@@ -14,7 +14,7 @@ from fourfold.training.examples import examples
 
 
 def test_a_flat_row_holds_the_last_entries_that_its_request_saw() -> None:
-    view, until = ranking._small()
+    view, until = ranking.small_view()
     encoder = Encoder(world())
     rows = examples(view, encoder, 0, until)
     numbers, categories = ranking._table(rows, encoder.schema)
