@@ -83,12 +83,12 @@ class _Span(NamedTuple):
 
 
 class _Keys(NamedTuple):
-    """Questions about keys in the order of (key, time), in which tables answer them several times faster."""
+    """The different questions about keys, in the order of (key, time): so tables answer them several times faster."""
 
-    order: Int  # (N,), which question each is
-    keys: Int  # (N,)
-    since: Int  # (N,)
-    before: Int  # (N,)
+    keys: Int  # (Q,)
+    since: Int  # (Q,)
+    before: Int  # (Q,)
+    place: Int  # (N,), the question of each row
 
 
 class _Asked:
@@ -207,14 +207,13 @@ class _Asked:
             start = of.before - milliseconds(span.window)
             tile = 1 if span.tile is None else milliseconds(span.tile)
             since = np.maximum(since, start // tile * tile)
-        found = np.empty(len(of.order))
-        found[of.order] = ask(of.keys, since, of.before)
-        return found
+        return ask(of.keys, since, of.before).astype(np.float64)[of.place]
 
     def _of_key(self, by: tuple[str, ...]) -> _Keys:
         if by not in self._keys:
             keys = self.view.keys(by, self.viewers, self.items, self.times, self.context)
             since = self.view.since(by, self.viewers, self.items, self.times)
-            order = np.argsort(pairs(keys, self.times))
-            self._keys[by] = _Keys(order, keys[order], since[order], self.times[order])
+            # Since when a key counts depends on the key and the time alone.
+            _, first, place = np.unique(pairs(keys, self.times), return_index=True, return_inverse=True)
+            self._keys[by] = _Keys(keys[first], since[first], self.times[first], place)
         return self._keys[by]
