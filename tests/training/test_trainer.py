@@ -182,6 +182,13 @@ def test_training_on_goes_on_from_the_normalisation_of_before() -> None:
     assert torch.equal(model.prior_A, prior)
 
 
+def test_training_on_forgets_the_calibration_of_other_weights() -> None:
+    model, steps = build_ranker(FEED_SR, SCHEMA), torch.arange(64.0).expand(3, -1)
+    model.calibration.set(steps, 2 * steps)
+    train(model, data(), CONFIG)
+    assert torch.equal(model.calibration.knots_AK, model.calibration.values_AK)
+
+
 def test_entries_without_weight_are_history_only() -> None:
     sequences = data()
     sequences.weight[::2] = 0
