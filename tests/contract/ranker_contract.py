@@ -29,10 +29,11 @@ SCHEMA = Schema(
     early=("age", "length"),
     late=("views", "likes", "affinity"),
     actions=("click", "long_view", "like"),
+    values=("click", "like"),
     passive=(True, True, False),
     positive=(True, True, True),
 )
-BARE = replace(SCHEMA, item=SCHEMA.item[:1], viewer=(), context=(), early=(), late=(), passive=(True, True, True))
+BARE = replace(SCHEMA, item=SCHEMA.item[:1], viewer=(), context=(), early=(), late=(), values=(), passive=(True, True, True))
 
 
 def rows_of(rng: Generator, count: int, schema: Schema) -> Rows:
@@ -58,7 +59,9 @@ def seen_of(requests: list[int]) -> Counts:
 def history_of(rng: Generator, requests: list[int], schema: Schema) -> History:
     seen = seen_of(requests)
     actions = (rng.random((len(seen), len(schema.actions))) < 0.3).astype(np.float32)
-    return History(**vars(rows_of(rng, len(seen), schema)), actions=actions, seen=seen)
+    values = rng.lognormal(size=(len(seen), len(schema.values))).astype(np.float32)
+    values[rng.random(values.shape) < 0.4] = np.nan
+    return History(**vars(rows_of(rng, len(seen), schema)), actions=actions, values=values, seen=seen)
 
 
 def candidates_of(rng: Generator, count: int, schema: Schema) -> Candidates:
@@ -91,7 +94,8 @@ def take(rows: R, which: slice | Counts | list[int]) -> R:
 def as_sequences(history: History, viewer: Ids, candidate: Candidates) -> Sequences:
     """The history with one candidate as its last entry, without any cache: what the candidate's score ought to be."""
     blank = np.zeros((1, history.actions.shape[1]), np.float32)
-    last = History(**vars(candidate), actions=blank, seen=np.array([len(history)]))
+    no_values = np.full((1, history.values.shape[1]), np.nan, np.float32)
+    last = History(**vars(candidate), actions=blank, values=no_values, seen=np.array([len(history)]))
     joined = {f.name: np.concatenate([getattr(history, f.name), getattr(last, f.name)]) for f in fields(History)}
     count = len(history) + 1
     return Sequences(

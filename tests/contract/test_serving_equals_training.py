@@ -32,8 +32,9 @@ from fourfold.training.examples import Examples, examples
 from tests.features.samples import state_of
 from tests.strategies import HOUR, START, TINY, logs
 
-WINDOWED = replace(TINY, history=History(impressions=6, block=2))
-SMALL = replace(world(), history=History(impressions=12, block=4), sources=(Trending(),), early_ranker=None, retrieval=None)
+WINDOWED = replace(TINY, history=History(impressions=6, block=2, values=("click", "like")))
+HISTORY = History(impressions=12, block=4, values=("long_view",))
+SMALL = replace(world(), history=HISTORY, sources=(Trending(),), early_ranker=None, retrieval=None)
 FORGETFUL = replace(WINDOWED, lateness="20h", memory="5h")
 END = START + (1 << 40)
 
@@ -81,7 +82,7 @@ def check_equal(found: Examples, example: Example, view: View, encoder: Encoder)
     packed = found.sequences
     known, candidate = served(view, encoder, example)
     window = slice(example.start, example.start + int(packed.seen[example.row]))
-    for name in ("items", "context", "early", "moments", "actions", "seen"):  # tokens do not read late features
+    for name in ("items", "context", "early", "moments", "actions", "values", "seen"):  # tokens do not read late features
         np.testing.assert_array_equal(getattr(known.history, name), getattr(packed, name)[window], err_msg=f"history {name}")
     for field in fields(Rows):
         row = getattr(packed, field.name)[[example.row]]

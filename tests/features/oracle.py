@@ -76,6 +76,7 @@ class Entry:
     seen: int = 0
     shown: bool = False
     actions: set[str] = field(default_factory=set)
+    values: dict[str, float] = field(default_factory=dict)
 
 
 class Oracle:
@@ -296,6 +297,8 @@ class Oracle:
             else:
                 entry.request = requests.get(e.id) if entry.request is None else entry.request
                 entry.actions.add(e.name)
+                if e.value is not None:
+                    entry.values[e.name] = float(np.float32(round(e.value * 65536) / 65536))
         for (cut, _), entry in entries.items():
             entry.request = cut if entry.request is None else entry.request
         for entry in entries.values():

@@ -1,8 +1,11 @@
 """The timeline: entries by the naive truth, stable as time goes on, and invisible to their own request."""
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given
 
+from fourfold.definition import History
 from fourfold.events.types import Action, Event, Impression
 from fourfold.features.details import context_codes
 from fourfold.features.timeline import Timeline, timeline
@@ -14,7 +17,14 @@ from tests.strategies import MEMBERS, START, TINY, logs, times
 MINUTE = 60_000
 
 
-def rows(view: View, found: Timeline, viewer: int) -> list[tuple[str, int, int, int, bool, tuple[str, ...]]]:
+READ = replace(TINY, history=History(values=("like", "click")))
+
+
+def values(found: Timeline, entry: int) -> tuple[float | None, ...]:
+    return tuple(None if np.isnan(value) else float(value) for value in found.values[entry])
+
+
+def rows(view: View, found: Timeline, viewer: int) -> list[tuple[object, ...]]:
     span = range(int(found.starts[viewer]), int(found.starts[viewer + 1]))
     names = np.array([action.name for action in TINY.actions])
     return [
@@ -25,6 +35,7 @@ def rows(view: View, found: Timeline, viewer: int) -> list[tuple[str, int, int, 
             int(found.seen[i]),
             bool(found.shown[i]),
             tuple(sorted(names[found.actions[i] > 0])),
+            *values(found, i),
         )
         for i in span
     ]
@@ -32,11 +43,14 @@ def rows(view: View, found: Timeline, viewer: int) -> list[tuple[str, int, int, 
 
 @given(logs(), times())
 def test_equals_the_naive_truth(events: list[Event], moment: int) -> None:
-    view, oracle = state_of(events).view(), Oracle(TINY, events)
+    view, oracle = state_of(events, READ).view(), Oracle(TINY, events)
     found = timeline(view, view.rows("member", MEMBERS), np.full(len(MEMBERS), moment))
     for viewer, name in enumerate(MEMBERS):
-        wanted = [(e.item, e.time, e.request, e.seen, e.shown, tuple(sorted(e.actions))) for e in oracle.timeline(name, moment)]
-        assert sorted(rows(view, found, viewer)) == sorted(wanted)
+        wanted = [
+            (e.item, e.time, e.request, e.seen, e.shown, tuple(sorted(e.actions)), e.values.get("like"), e.values.get("click"))
+            for e in oracle.timeline(name, moment)
+        ]
+        assert sorted(rows(view, found, viewer), key=str) == sorted(wanted, key=str)
 
 
 @given(logs(), times())
@@ -60,7 +74,7 @@ def test_the_details_are_those_of_the_first_event(events: list[Event], moment: i
 @given(logs())
 def test_what_a_request_sees_never_changes(events: list[Event]) -> None:
     """The first `seen` entries of the whole timeline are the timeline as of the request, contents included."""
-    view = state_of(events).view()
+    view = state_of(events, READ).view()
     members = view.rows("member", MEMBERS)
     whole = timeline(view, members, np.full(len(members), START + (1 << 40)))
     for viewer in range(len(members)):
@@ -75,7 +89,7 @@ def test_what_a_request_sees_never_changes(events: list[Event]) -> None:
 @given(logs(), times())
 def test_no_look_ahead(events: list[Event], moment: int) -> None:
     past = [event for event in events if event.time < moment]
-    views = [state_of(given).view() for given in (events, past)]
+    views = [state_of(given, READ).view() for given in (events, past)]
     found = [timeline(view, view.rows("member", MEMBERS), np.full(len(MEMBERS), moment)) for view in views]
     for viewer in range(len(MEMBERS)):
         assert rows(views[0], found[0], viewer) == rows(views[1], found[1], viewer)
@@ -85,8 +99,25 @@ def show(id_: str, minute: int, item: str, request: str | None = None) -> Impres
     return Impression(id=id_, time=START + minute * MINUTE, viewer="m0", item=item, surface="feed", request=request)
 
 
-def act(id_: str, minute: int, item: str, name: str) -> Action:
-    return Action(id=id_, time=START + minute * MINUTE, viewer="m0", item=item, surface="feed", name=name)
+def act(id_: str, minute: int, item: str, name: str, value: float | None = None) -> Action:
+    return Action(id=id_, time=START + minute * MINUTE, viewer="m0", item=item, surface="feed", name=name, value=value)
+
+
+def test_the_last_value_of_an_action_before_the_next_request() -> None:
+    events: list[Event] = [
+        show("1", 0, "p0", "r0"),
+        act("2", 1, "p0", "click", 5.0),
+        act("3", 2, "p0", "click", 7.5),
+        act("4", 3, "p0", "click"),
+        act("5", 3, "p0", "hide", 9.0),
+        show("6", 10, "p1", "r1"),
+        act("7", 11, "p0", "click", 99.0),
+    ]
+    view = state_of(events, READ).view()
+    found = timeline(view, view.rows("member", ["m0"]), np.array([START + 60 * MINUTE]))
+    assert [values(found, entry) for entry in range(3)] == [(None, 7.5), (None, None), (None, 99.0)]
+    silent = timeline(state_of(events).view(), np.array([0]), np.array([START + 60 * MINUTE]))
+    assert silent.values.shape == (3, 0)
 
 
 def test_a_slate_an_action_and_a_return_by_hand() -> None:

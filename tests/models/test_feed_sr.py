@@ -49,7 +49,9 @@ def naive_logits(model: FeedSRRanker, history: History, viewer: Ids) -> Tensor:
     actions = torch.from_numpy(history.actions).double()
     none = (actions.sum(1, keepdim=True) == 0).double()
     posts = model.post_token(torch.cat([rows.item_ND, rows.early_NF], dim=1))
-    tokens = torch.stack([posts, model.action_token(torch.cat([rows.item_ND, actions, none], dim=1))], 1).flatten(0, 1)
+    assert model.values is not None
+    did = [rows.item_ND, actions, none, model.values(torch.from_numpy(history.values).double())]
+    tokens = torch.stack([posts, model.action_token(torch.cat(did, dim=1))], 1).flatten(0, 1)
     positions = np.stack([2 * history.seen, 2 * history.seen + 1], axis=1).ravel()
     mask = torch.from_numpy(visible(history.seen))
     for block in cast("list[Block]", list(model.blocks)):

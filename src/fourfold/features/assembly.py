@@ -103,6 +103,7 @@ def context(
         late=common.late,
         moments=common.moments,
         actions=entries.actions[window],
+        values=entries.values[window],
         seen=np.maximum(entries.seen[window] - start, 0),
     )
     viewer_ids = encoder.viewers(view, np.array([viewer]), np.array([time]))

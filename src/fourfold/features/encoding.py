@@ -37,6 +37,7 @@ def schema_of(definition: Recommender) -> Schema:
         early=tuple(feature.name for feature in early_features(definition)),
         late=tuple(feature.name for feature in late_features(definition)),
         actions=tuple(action.name for action in definition.actions),
+        values=definition.history.values,
         passive=tuple(action.passive for action in definition.actions),
         positive=tuple(action.utility > 0 for action in definition.actions),
     )

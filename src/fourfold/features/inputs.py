@@ -1,7 +1,7 @@
 """What models read: the schema of their inputs and the arrays of one history, of candidates, and of packed training rows.
 
 Shape letters: N rows, T history entries, C candidates, S sequences, W id columns, X context columns, E early numbers,
-L late numbers, M moments, A actions.
+L late numbers, M moments, A actions, V values of actions.
 """
 
 from collections.abc import Sequence
@@ -42,6 +42,7 @@ class Schema:
     early: tuple[str, ...]
     late: tuple[str, ...]
     actions: tuple[str, ...]
+    values: tuple[str, ...] = ()
     passive: tuple[bool, ...]
     positive: tuple[bool, ...]
 
@@ -74,6 +75,7 @@ class History(Rows):
     """
 
     actions: Floats  # (T, A), 1 where the viewer did it
+    values: Floats  # (T, V), untransformed, of the actions that the schema names; NaN where there is none
     seen: Counts  # (T,), how many entries of the window were there at the entry's request; at most its own index
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fourfold.features.details import Known
 from fourfold.features.table import Column, Int
+from fourfold.features.values import MISSING, floats
 from fourfold.features.view import NEVER, View
 
 
@@ -22,7 +23,8 @@ class Timeline:
 
     `viewer` indexes the rows that were asked for. `request` is the time as of which an entry was, or could have been, chosen:
     the start of the request of its first impression, or else its first action. `seen` counts the viewer's entries before that
-    time. `shown` tells impressions from entries made of actions alone. `details` are those of an entry's first event.
+    time. `shown` tells impressions from entries made of actions alone. `values` are the last ones of the V actions that the
+    definition's history names, NaN where there is none. `details` are those of an entry's first event.
     """
 
     viewer: Int  # (N,)
@@ -32,6 +34,7 @@ class Timeline:
     seen: Int  # (N,)
     shown: NDArray[np.bool_]  # (N,)
     actions: NDArray[np.float32]  # (N, A)
+    values: NDArray[np.float32]  # (N, V)
     details: Known  # (N,)
     starts: Int  # (V + 1,) entries of viewer v are starts[v] .. starts[v + 1]
 
@@ -66,6 +69,7 @@ def _events(shown: dict[str, Column], acted: dict[str, Column]) -> dict[str, Col
         "tie": np.concatenate([shown.get("tie", empty), acted.get("tie", empty)]).astype(np.uint64),
         "group": np.concatenate([shown.get("request", empty), np.zeros(more)]).astype(np.uint64),
         "name": np.concatenate([np.full(size, -1), acted.get("name", empty)]).astype(np.int64),
+        "value": np.concatenate([np.full(size, MISSING), acted.get("value", np.full(more, MISSING))]).astype(np.int64),
         "details": np.concatenate([shown.get("details", empty), acted.get("details", empty)]),
     }
     order = np.lexsort((events["tie"], events["name"] >= 0, events["time"], events["viewer"]))
@@ -121,12 +125,24 @@ def _entries(view: View, events: dict[str, Column], cut: Int, viewers: int) -> T
     name = events["name"][order]
     done = name >= 0
     actions[entry[done], _action_columns(view)[name[done]]] = 1
+    values = _last_values(view, name, events["value"][order], entry, count)
     request = _first_request(events["request"][order], done, entry, count)
     shown = np.zeros(count, bool)
     shown[entry[~done]] = True
     by_time = np.lexsort((events["tie"][first], events["time"][first], events["viewer"][first]))
     details = view.details.of(events["details"][first[by_time]])
-    return _ordered(first[by_time], request[by_time], shown[by_time], actions[by_time], details, events, cut, viewers)
+    found = actions[by_time], values[by_time], details
+    return _ordered(first[by_time], request[by_time], shown[by_time], found, events, cut, viewers)
+
+
+def _last_values(view: View, name: Int, value: Int, entry: Int, count: int) -> NDArray[np.float32]:
+    """The last value of each action that histories read, in each entry."""
+    wanted = view.definition.history.values
+    found = np.full((count, len(wanted)), np.nan, np.float32)
+    for column, action in enumerate(wanted):
+        rows = np.flatnonzero((name == view.names["action"].find(action)) & (name >= 0) & (value != MISSING))
+        found[entry[rows], column] = floats(value[rows])  # the last assignment stays
+    return found
 
 
 def _first_request(request: Int, acted: NDArray[np.bool_], entry: Int, count: int) -> Int:
@@ -145,8 +161,7 @@ def _ordered(
     first: Int,
     request: Int,
     shown: Column,
-    actions: Column,
-    details: Known,
+    found: tuple[Column, Column, Known],
     events: dict[str, Column],
     cut: Int,
     viewers: int,
@@ -157,7 +172,7 @@ def _ordered(
     opened = cuts[1][cut[first] - 1] if len(first) else time
     request = np.where(request == NEVER, opened, request)
     seen = _rank(viewer, time, viewer, request, side="left") - starts[viewer] if len(first) else request
-    return Timeline(viewer, events["item"][first], time, request, seen, shown, actions, details, starts)
+    return Timeline(viewer, events["item"][first], time, request, seen, shown, *found, starts)
 
 
 def _action_columns(view: View) -> Int:

@@ -22,8 +22,8 @@ from fourfold.models.rows import RowTensors, check_seen, check_viewers, float_te
 class DCNv2Ranker(Ranker):
     """The network of a `DCNv2` definition.
 
-    A history is pooled: for each action, the mean embedding of the items that the viewer took it on, and how many there
-    are. Its `HistoryState` holds the sums (G, D) and counts (G,).
+    A history is pooled: for each action, the mean embedding of the items that the viewer took it on, with the values of
+    actions beside it, and how many there are. Its `HistoryState` holds the sums (G, D) and counts (G,).
 
     Parameters
     ----------
@@ -38,7 +38,8 @@ class DCNv2Ranker(Ranker):
         width, groups = config.width, len(schema.actions) + 1
         self.groups = groups
         self.viewers = IdEmbeddings(schema.viewer, width)
-        self.pooled = nn.Linear(groups * width, width)
+        self.pooled_width = width + self.value_width
+        self.pooled = nn.Linear(groups * self.pooled_width, width)
         inputs = 3 * width + groups + self.rows.early_width + self.rows.late_width
         self.dropout = nn.Dropout(config.dropout)
         self.cross = CrossNetwork(1, inputs, config.cross_layers)
@@ -62,14 +63,14 @@ class DCNv2Ranker(Ranker):
 
     def empty_state(self) -> HistoryState:
         """Sums and counts of nothing."""
-        sums_GD = self.prior_A.new_zeros(self.groups, self.config.width)
+        sums_GD = self.prior_A.new_zeros(self.groups, self.pooled_width)
         return HistoryState(0, (sums_GD, sums_GD[:, 0]))
 
     def extend(self, state: HistoryState, entries: History) -> HistoryState:
         """Add the entries to the sums and counts."""
         check_seen(entries.seen, np.arange(state.entries, state.entries + len(entries)))
         groups_TG = self._groups(entries)
-        sums_TGD = self.rows(entries).item_ND[:, None] * groups_TG[..., None]
+        sums_TGD = self._pooled_rows(self.rows(entries), entries)[:, None] * groups_TG[..., None]
         sums_GD, counts_G = state.tensors
         return HistoryState(state.entries + len(entries), (sums_GD + sums_TGD.sum(0), counts_G + groups_TG.sum(0)))
 
@@ -85,11 +86,11 @@ class DCNv2Ranker(Ranker):
     def _pools_seen(self, rows: RowTensors, sequences: Sequences) -> tuple[Tensor, Tensor]:
         """Sums (N, G, D) and counts (N, G) of what each entry sees, by running sums within each sequence."""
         packing = pack(sequences.lengths, sequences.seen)
-        groups_NG = self._groups(sequences)
+        groups_NG, pooled_ND = self._groups(sequences), self._pooled_rows(rows, sequences)
         parts = []
         for bucket in packing.buckets:
             rows_BT, seen_BT, taken = (id_tensor(x, groups_NG) for x in (bucket.rows_BT, bucket.seen_BT, bucket.taken))
-            items_BTD, groups_BTG = functional.embedding(rows_BT, rows.item_ND), groups_NG[rows_BT]
+            items_BTD, groups_BTG = functional.embedding(rows_BT, pooled_ND), groups_NG[rows_BT]
             ones_BT1 = items_BTD.new_ones(*rows_BT.shape, 1)
             values_BTGE = groups_BTG[..., None] * torch.cat([items_BTD, ones_BT1], dim=2)[:, :, None]
             running_BTX = functional.pad(values_BTGE.flatten(2).cumsum(1), (0, 0, 1, 0))
@@ -97,6 +98,9 @@ class DCNv2Ranker(Ranker):
         inverse_N = id_tensor(packing.inverse_N, groups_NG)
         pools_NGE = torch.cat(parts)[inverse_N].view(len(rows), self.groups, -1)
         return pools_NGE[..., :-1], pools_NGE[..., -1]
+
+    def _pooled_rows(self, rows: RowTensors, history: History) -> Tensor:
+        return torch.cat([rows.item_ND, self.history_values(history)], dim=1)
 
     def _groups(self, history: History) -> Tensor:
         actions_NA = float_tensor(history.actions, self.prior_A)

@@ -54,7 +54,7 @@ class FeedSRRanker(Ranker):
         width, actions = config.width, len(schema.actions)
         self.heads, self.head_width = config.heads, width // config.heads
         self.post_token = nn.Linear(width + self.rows.early_width, width)
-        self.action_token = nn.Linear(width + actions + 1, width)
+        self.action_token = nn.Linear(width + actions + 1 + self.value_width, width)
         self.blocks = nn.ModuleList(Block(width, config.heads, config.dropout) for _ in range(config.layers))
         self.post_norm = nn.LayerNorm(width)
         self.sequence_only = nn.Linear(width, actions)
@@ -139,7 +139,8 @@ class FeedSRRanker(Ranker):
     def _history_tokens(self, rows: RowTensors, history: History) -> Tensor:
         actions_NA = float_tensor(history.actions, rows.item_ND)
         none_N1 = (actions_NA == 0).all(1, keepdim=True).to(actions_NA.dtype)
-        action_ND = self.dropout(self.action_token(torch.cat([rows.item_ND, actions_NA, none_N1], dim=1)))
+        did = [rows.item_ND, actions_NA, none_N1, self.history_values(history)]
+        action_ND = self.dropout(self.action_token(torch.cat(did, dim=1)))
         return torch.stack([self._post_tokens(rows), action_ND], dim=1).flatten(0, 1)
 
     def _history_rotation(self, seen_N: Counts) -> Rotation:

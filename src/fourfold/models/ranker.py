@@ -1,6 +1,6 @@
 """The one interface of all rankers: train on whole sequences, serve from an encoded history that only ever grows.
 
-Shape suffixes: N rows, C candidates, A actions.
+Shape suffixes: N rows, C candidates, A actions, V values of actions.
 """
 # ruff: noqa: N803, N806, N815  # shape suffixes are upper case
 
@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from fourfold.definition.models import DCNv2, FeedSR
 from fourfold.features.inputs import Candidates, Floats, History, Ids, Schema, Sequences
 from fourfold.models.calibration import Calibration
-from fourfold.models.rows import RowEncoder
+from fourfold.models.normalizer import Normalizer
+from fourfold.models.rows import RowEncoder, float_tensor
 
 RATE_FLOOR = 1e-4
 
@@ -63,6 +64,8 @@ class Ranker(nn.Module, ABC):
         self.rows = RowEncoder(schema, config.width, config.id_dropout)
         self.register_buffer("prior_A", torch.zeros(len(schema.actions)))
         self.calibration = Calibration(len(schema.actions))
+        self.values = Normalizer(len(schema.values)) if schema.values else None
+        self.value_width = 2 * len(schema.values)
 
     @property
     def fitted(self) -> bool:
@@ -72,7 +75,14 @@ class Ranker(nn.Module, ABC):
     def fit_inputs(self, sequences: Sequences) -> None:
         """Learn what gradients should not: the ranks of the numbers, and each action's rate as the starting logit."""
         self.rows.fit(sequences)
+        if self.values is not None:
+            self.values.fit(sequences.values)
         self.prior_A.copy_(torch.from_numpy(_log_odds(sequences.labels, sequences.weight)))
+
+    def history_values(self, history: History) -> Tensor:
+        """The values of entries' actions as ranks, and where there are none: shape (N, `value_width`)."""
+        values_NV = float_tensor(history.values, self.prior_A)
+        return values_NV if self.values is None else self.values(values_NV)
 
     def forward(self, sequences: Sequences) -> Tensor:
         """Logits (N, A) of every entry, given what it sees."""

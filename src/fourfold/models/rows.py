@@ -91,7 +91,7 @@ def check_rows(rows: Rows, schema: Schema) -> None:
         "moments": len(MOMENTS),
     }
     if isinstance(rows, History):
-        expected["actions"] = len(schema.actions)
+        expected |= {"actions": len(schema.actions), "values": len(schema.values)}
     for name, columns in expected.items():
         shape = getattr(rows, name).shape
         if shape != (len(rows), columns):

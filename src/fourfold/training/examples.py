@@ -201,6 +201,7 @@ def windowed(view: View, encoder: Encoder, entries: Timeline, outcome: Floats, j
     sequences = Sequences(
         **{field.name: getattr(common, field.name) for field in fields(Rows)},
         actions=entries.actions[index],
+        values=entries.values[index],
         seen=np.maximum(entries.seen[index] - spans[span, 1], 0),
         lengths=lengths,
         viewers=encoder.viewers(view, spans[:, 0], entries.request[stop - 1]),

@@ -73,7 +73,8 @@ def _as_of(view: View, encoder: Encoder, period: Period, chosen: Int, midnight: 
     lengths = np.diff(past.starts) - start
     tokens = _tokens(view, encoder, past, viewers, window, start)
     asked = _asked(view, encoder, entries, chosen, past, whose, midnight)
-    shown = _history(asked, np.zeros_like(period.outcome[chosen]), lengths[whose])
+    nothing = np.full((len(chosen), past.values.shape[1]), np.nan, np.float32)
+    shown = _history(asked, np.zeros_like(period.outcome[chosen]), nothing, lengths[whose])
     # Of each viewer first the window, then the impressions, which see the window and not each other.
     order = np.lexsort((np.repeat([0, 1], [len(window), len(chosen)]), np.append(past.viewer[window], whose)))
     packed, is_shown = concatenate([tokens, shown]), order >= len(window)
@@ -100,7 +101,7 @@ def _tokens(view: View, encoder: Encoder, past: Timeline, viewers: Int, window: 
     )
     made = rows(view, encoder, asked, late=False)
     seen = np.maximum(past.seen[window] - start[past.viewer[window]], 0)
-    return _history(made, past.actions[window], seen)
+    return _history(made, past.actions[window], past.values[window], seen)
 
 
 def _asked(view: View, encoder: Encoder, entries: Timeline, chosen: Int, past: Timeline, whose: Int, midnight: int) -> Rows:
@@ -121,7 +122,7 @@ def _asked(view: View, encoder: Encoder, entries: Timeline, chosen: Int, past: T
     return replace(made, moments=moments(entries.request[chosen], previous, asked.dated))
 
 
-def _history(made: Rows, actions: Floats, seen: Int) -> History:
+def _history(made: Rows, actions: Floats, values: Floats, seen: Int) -> History:
     return History(
         items=made.items,
         context=made.context,
@@ -129,5 +130,6 @@ def _history(made: Rows, actions: Floats, seen: Int) -> History:
         late=made.late,
         moments=made.moments,
         actions=actions,
+        values=values,
         seen=seen,
     )
