@@ -75,16 +75,21 @@ def spans(view: View, since: int, before: int) -> list[Span]:
     return [Span(*span) for span in zip(found, firsts, stops, strict=True)] or [Span(0, since, since)]
 
 
-def _of_span(view: View, encoder: Encoder, span: Span, before: int, undated: bool) -> Examples:
+def span_timelines(view: View, span: Span, before: int) -> tuple[Timeline, Floats]:
+    """The timelines of all viewers that requests of a span read, and their labels, which end at `before`."""
     viewers = view.all_rows(view.definition.viewer.name)
     # A request that began in the span may go on after it.
     until = min(before, span.stop + milliseconds(view.definition.memory)) if view.definition.memory else before
     deleted = view.deleted(view.definition.viewer.name, viewers, np.full(len(viewers), before))
     since = np.maximum(span.since, deleted + 1)
     entries = timeline(view, viewers, np.full(len(viewers), until), since)
+    return entries, labels(view, entries, before, since, until)
+
+
+def _of_span(view: View, encoder: Encoder, span: Span, before: int, undated: bool) -> Examples:
+    entries, outcome = span_timelines(view, span, before)
     judged = entries.shown & (entries.request >= span.first) & (entries.request < span.stop)
-    judged &= entries.details.dated | undated
-    return windowed(view, encoder, entries, labels(view, entries, before, since, until), judged)
+    return windowed(view, encoder, entries, outcome, judged & (entries.details.dated | undated))
 
 
 def labels(view: View, entries: Timeline, before: int, since: Int | None = None, until: int | None = None) -> Floats:
@@ -177,6 +182,7 @@ def held(log: View, view: View, entries: Timeline, before: int) -> Flags:
             in_log = log.table(name).slice(everyone, np.zeros_like(since), times)
             again = np.isin(events["tie"], in_log.get("tie", events["tie"][:0]))
             entry = _last((entries.viewer, entries.item, entries.time), _events(events))[again]
+            entry = entry[entry >= 0]  # events from before the timelines begin have none
             found[entry[entries.shown[entry] == (name == "impression")]] = True
     return found
 

@@ -15,7 +15,7 @@ from fourfold.features.inputs import Floats, History, Rows, Sequences, concatena
 from fourfold.features.table import Int
 from fourfold.features.timeline import Timeline, timeline
 from fourfold.features.view import View
-from fourfold.training.examples import Examples, Flags, held, labels, windowed
+from fourfold.training.examples import Examples, Flags, Span, held, span_timelines, spans, windowed
 
 DAY = 86_400_000
 
@@ -25,21 +25,20 @@ Freshness = Literal["request", "day"]
 
 @dataclass(frozen=True)
 class Period:
-    """The timelines of all viewers, and which of their entries belong to a period."""
+    """What belongs to a period: entries of the whole timelines of all viewers, which requests may not remember all of."""
 
+    since: int
+    before: int
+    log: View | None
     entries: Timeline
     outcome: Floats  # (N, A), 1, 0 or NaN
     new: Flags  # (N,), dated entries of the period
 
     @classmethod
     def of(cls, view: View, since: int, before: int, log: View | None = None) -> "Period":
-        """What was requested in ``[since, before)``; of a `log` given, only what it does not hold."""
-        everyone = view.all_rows(view.definition.viewer.name)
-        entries = timeline(view, everyone, np.full(len(everyone), before))
-        new = entries.details.dated & (entries.request >= since)
-        if log is not None:
-            new &= ~held(log, view, entries, before)
-        return cls(entries, labels(view, entries, before), new)
+        """What was requested in ``[since, before)`` (ms); of a `log` given, only what it does not hold."""
+        entries, outcome = span_timelines(view, Span(0, since, before), before)
+        return cls(since, before, log, entries, outcome, _new(view, entries, since, before, log))
 
     @property
     def judged(self) -> Flags:
@@ -54,13 +53,28 @@ class Period:
 
 def period_examples(view: View, encoder: Encoder, period: Period, freshness: Freshness = "request") -> list[Examples]:
     """The impressions of a period as examples; with `freshness` ``"day"``, one part for each day (UTC)."""
-    if freshness == "request":
+    if freshness == "day":
+        days = period.entries.request // DAY
+        return [
+            _as_of(view, encoder, period, np.flatnonzero(period.judged & (days == day)), int(day) * DAY)
+            for day in np.unique(days[period.judged])
+        ]
+    if view.definition.memory is None:
         return [windowed(view, encoder, period.entries, period.outcome, period.judged)]
-    days = period.entries.request // DAY
-    return [
-        _as_of(view, encoder, period, np.flatnonzero(period.judged & (days == day)), int(day) * DAY)
-        for day in np.unique(days[period.judged])
-    ]
+    return [_remembered(view, encoder, period, span) for span in spans(view, period.since, period.before)]
+
+
+def _new(view: View, entries: Timeline, since: int, before: int, log: View | None) -> Flags:
+    """Dated entries that were requested from `since` on, and that a log does not hold: shape (N,)."""
+    new = entries.details.dated & (entries.request >= since)
+    return new if log is None else new & ~held(log, view, entries, before)
+
+
+def _remembered(view: View, encoder: Encoder, period: Period, span: Span) -> Examples:
+    """The impressions of a span, behind histories that begin where those of its requests do."""
+    entries, outcome = span_timelines(view, span, period.before)
+    new = _new(view, entries, span.first, period.before, period.log)
+    return windowed(view, encoder, entries, outcome, new & entries.shown & (entries.request < span.stop))
 
 
 def _as_of(view: View, encoder: Encoder, period: Period, chosen: Int, midnight: int) -> Examples:
