@@ -187,6 +187,13 @@ def test_a_file_of_which_nothing_can_be_made_is_a_comment_beside_others_and_an_e
         draft_mapping([tmp_path / "odd.csv"])
 
 
+def test_names_that_would_be_the_same_and_letters_that_no_comment_may_hold(tmp_path: Path) -> None:
+    rows = "".join(f"u{n % 3},i{n % 2},{1_700_000_000 + n},{n % 2},1,{n * n}.5\n" for n in range(9))
+    (tmp_path / "log.csv").write_text(f"user,item,time,isClick,is_click,no\x1bte\n{rows}")
+    log = tomllib.loads(draft_mapping([tmp_path / "log.csv"]))["logs"][0]
+    assert log["actions"] == {"click": "isClick", "click_2": "is_click"}
+
+
 HEADER = st.text(st.characters(exclude_characters='",\r\n\t;|', exclude_categories=["Cs"]), min_size=1, max_size=8)
 
 

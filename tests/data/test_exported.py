@@ -39,6 +39,12 @@ def test_in_event_time_and_of_one_time_in_the_order_of_the_log(tmp_path: Path, m
     assert [event.id for event in found] == ["6", "1", "3", "2", "0", "5", "4"]
 
 
+def test_of_one_time_across_many_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "FILE_ROWS", 2)
+    same = [Impression(id=str(n), time=DAY, viewer="v", item="i", surface="feed") for n in range(41)]
+    assert [event.id for event in read(ExportedReader(exported(tmp_path, list(same))))[0]] == [str(n) for n in range(41)]
+
+
 @given(st.lists(events(), min_size=1, max_size=6))
 @settings(max_examples=30)
 def test_every_kind_of_event_comes_back(written: list[Event]) -> None:
