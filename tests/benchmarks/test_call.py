@@ -2,9 +2,9 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from benchmarks.peers import call as calls
 from benchmarks.peers.call import PeerMissingError, call
-
 from fourfold.lab.benchmark import BenchmarkError
 
 DOUBLE = """

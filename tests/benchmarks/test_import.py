@@ -5,8 +5,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from benchmarks.import_ import imported, log_equals_files, run
 
+from benchmarks.import_ import imported, log_equals_files, run
 from fourfold.events.lmdb_log import LmdbLog
 
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks.peers.call import PeerMissingError
 
 from benchmarks import ranking
+from benchmarks.peers.call import PeerMissingError
 from fourfold.features.encoding import Encoder
 from fourfold.lab.benchmark import BenchmarkError
 from fourfold.surfaces.presets import world
