@@ -7,11 +7,12 @@ from typing import get_args
 
 import msgspec
 import pytest
+from pydantic import TypeAdapter
 from tools.cli_reference import PAGE, page
 
 from fourfold.api.bodies import decode_request
 from fourfold.data.mapping import Mapping
-from fourfold.definition import Deployment, Feature, Filter, Recommender, Source
+from fourfold.definition import Deployment, Feature, Filter, History, Recommender, Source
 from fourfold.events.types import Event
 from fourfold.pipeline.slate import Slate
 
@@ -60,6 +61,13 @@ def test_every_kind_of_part_is_described() -> None:
             assert row is not None, part.kind
             missing = [name for name in part.__dataclass_fields__ if name != "kind" and f"`{name}`" not in row[0]]
             assert missing == [], part.kind
+
+
+def test_the_examples_of_features_are_features() -> None:
+    features, history = blocks(DOCS / "features.md", "json")
+    parsed = TypeAdapter(list[Feature]).validate_json(features)
+    assert len({feature.kind for feature in parsed}) == len(parsed)
+    assert TypeAdapter(History).validate_python(msgspec.json.decode(history)["history"]).values == ("click",)
 
 
 def test_every_field_of_a_definition_is_described() -> None:

@@ -9,3 +9,13 @@ def test_a_count_and_each_rate_in_each_window() -> None:
         Count("viewer_author_impressions", ("viewer", "item.author")),
         Rate("viewer_author_like_rate", ("viewer", "item.author"), "like", prior=0.2, strength=3.0),
     )
+
+
+def test_half_lives_come_after_the_windows() -> None:
+    assert counters(("item",), {"like": 0.2}, ("1d",), half_lives=("7d",)) == (
+        Count("item_impressions_1d", ("item",), window="1d"),
+        Rate("item_like_rate_1d", ("item",), "like", window="1d", prior=0.2),
+        Count("item_impressions_decayed_7d", ("item",), half_life="7d"),
+        Rate("item_like_rate_decayed_7d", ("item",), "like", half_life="7d", prior=0.2),
+    )
+    assert len(counters(("item",), {"like": 0.2}, (), half_lives=("1d", "7d"))) == 4
