@@ -85,6 +85,8 @@ class _Asked:
     def values(self, view: View) -> Floats:
         """Every feature of the definition as of these impressions, shape (N, features)."""
         definition = view.definition
+        if not len(self):
+            return np.zeros((0, len(definition.features)), np.float32)
         viewers, items = view.rows(definition.viewer.name, self.viewers), view.rows(definition.item.name, self.items)
         return numbers(view, definition.features, viewers, items, self.times, self._context(view))
 
@@ -128,24 +130,23 @@ def replay(
     parity = Parity({feature.name: FeatureParity() for feature in batch.definition.features})
     earliest, parity.late_events = _earliest(log, batch.definition, start, end, stream.state.view().clock, piece)
     for number, asked in enumerate(_pieces(log, batch.definition, start, end, piece)):
-        known_then = asked.times <= earliest[number]
-        _compare(parity, asked.only(known_then), stream.state.view(), batch, NEVER)
-        parity.before += int(known_then.sum())
+        before = asked.times <= earliest[number]
+        streamed = np.empty((len(asked), len(parity.features)), np.float32)
+        streamed[before] = asked.only(before).values(stream.state.view())
         stream.catch_up(min(piece, end - stream.state.offset))
-        _compare(parity, asked.only(~known_then), stream.state.view(), batch, int(earliest[number + 1]))
+        streamed[~before] = asked.only(~before).values(stream.state.view())
+        late = ~before & (asked.times > earliest[number + 1])
+        _compare(parity, asked, streamed, asked.values(batch), late)
+        parity.before += int(before.sum())
         parity.events = stream.state.offset - start
         if on_progress:
             on_progress(parity.events, end - start)
     return parity
 
 
-def _compare(parity: Parity, asked: _Asked, stream: View, batch: View, earliest: int) -> None:
-    """Count values that differ; those of impressions after `earliest` as late."""
-    if not len(asked):
-        return
-    streamed, whole = asked.values(stream), asked.values(batch)
+def _compare(parity: Parity, asked: _Asked, streamed: Floats, whole: Floats, late: NDArray[np.bool_]) -> None:
+    """Count the values of some impressions that differ."""
     differs = (streamed != whole) & ~(np.isnan(streamed) & np.isnan(whole))
-    late = asked.times > earliest
     for column, found in enumerate(parity.features.values()):
         wrong = differs[:, column] & ~late
         found.values += len(asked)
