@@ -1,4 +1,4 @@
-"""LightGBM on the rows of the ranking benchmark: how many trees, and whether undated rows help, is chosen on the last day."""
+"""LightGBM on the rows of the ranking benchmark: how many trees, and whether undated rows help, is chosen on the last day, once."""
 
 import json
 import sys
@@ -35,15 +35,16 @@ def main(asked: Path, answered: Path) -> None:
     trained, judged = _read(folder, "trained"), _read(folder, "judged")
     labels, requests = np.load(folder / "trained.labels.npy"), np.load(folder / "trained.requests.npy")
     dated = ~np.isnan(labels).any(axis=1)
+    scores = np.zeros((len(request["seeds"]), len(judged[0]), labels.shape[1]), np.float32)
     chosen: dict[str, list[int]] = {}
-    for seed in request["seeds"]:
-        scores = np.zeros((len(judged[0]), labels.shape[1]), np.float32)
-        for action in range(labels.shape[1]):
-            rows, trees = _chosen(trained, labels[:, action], dated, requests < since, rounds, seed)
+    for action in range(labels.shape[1]):
+        rows, trees = _chosen(trained, labels[:, action], dated, requests < since, rounds, request["seeds"][0])
+        chosen[str(action)] = [int(rows.sum()), trees]
+        for place, seed in enumerate(request["seeds"]):
             model = _fit(trained, labels[:, action], rows, trees, seed)
-            scores[:, action] = model.predict(np.concatenate(judged, axis=1))
-            chosen[f"{seed}.{action}"] = [int(rows.sum()), trees]
-        np.save(folder / f"scores.{seed}.npy", scores)
+            scores[place, :, action] = model.predict(np.concatenate(judged, axis=1))
+    for place, seed in enumerate(request["seeds"]):
+        np.save(folder / f"scores.{seed}.npy", scores[place])
     answered.write_text(json.dumps(chosen))
 
 
