@@ -1,4 +1,4 @@
-"""LightGBM on the rows of the ranking benchmark: how many trees, and whether undated rows help, is chosen on the last day, once."""
+"""LightGBM on the rows of the ranking benchmark: the last day chooses, once, how many trees and whether undated rows help."""
 
 import json
 import sys
