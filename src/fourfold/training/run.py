@@ -3,7 +3,7 @@
 If asked to, what is published is trained once more on everything, so that it has seen the newest days.
 """
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from fourfold.features.encoding import Encoder
 from fourfold.features.table import Column, Int
 from fourfold.features.view import NEVER, View
 from fourfold.training.calibration import calibrate
-from fourfold.training.evaluation import ActionMetrics, evaluate_ranker
+from fourfold.training.evaluation import ActionMetrics, action_metrics, judge
 from fourfold.training.examples import examples
 from fourfold.training.findings import outcome_findings
 from fourfold.training.loop import TrainingConfig
@@ -171,11 +171,14 @@ def _judged(view: View, encoder: Encoder, trained: Trained, until: int, on_stage
         return _Judged()
     ranker = trained.ranker.model
     on_stage("calibrate")
-    calibration = calibrate(ranker, examples(view, encoder, until, end))
+    rows = examples(view, encoder, until, end)
+    calibration = calibrate(ranker, rows)
     judged_from = calibration.last if calibration else until
     on_stage("evaluate")
-    actions = evaluate_ranker(ranker, view, encoder, judged_from, end)
-    return _Judged(HeldOut(first=until, judged_from=judged_from, last=end), actions, calibration)
+    later = replace(rows.sequences, weight=np.where(rows.request >= judged_from, rows.sequences.weight, np.float32(0)))
+    found = judge(ranker, view, [replace(rows, sequences=later)], judged_from)
+    held_out = HeldOut(first=until, judged_from=judged_from, last=end)
+    return _Judged(held_out, action_metrics(view.definition, found), calibration)
 
 
 def _calibrated_as(judged: Trained, again: Trained) -> Trained:
