@@ -228,12 +228,12 @@ def counters_seconds(sizes: Sizes) -> float:
     view = counters_view(sizes)
     items, now = _ids(np.arange(min(REQUEST, sizes.items))), view.newest_time + 1
 
-    def request() -> Values:
+    def candidates() -> Values:
         rows = view.rows("post", items)
         viewer, times = view.rows("member", ["m0"]).repeat(len(rows)), np.full(len(rows), now)
         return numbers(view, COUNTERS.features, viewer, rows, times)
 
-    return _timed(request, sizes.repeats, WARM)[0]
+    return _timed(candidates, sizes.repeats, WARM)[0]
 
 
 class Peers:
@@ -261,24 +261,32 @@ class Peers:
 
     def _answer(self, peer: str, script: str, more: Mapping[str, object]) -> Answer | None:
         found = self._called(peer, script, more)
-        if found is None:
-            return None
-        rows = pq.read_table(self._folder / "answer.parquet")
-        size = pq.read_metadata(self._folder / "labels.parquet").num_rows if "label" in rows.column_names else len(rows)
-        values = np.full((size, len(NAMES)), np.nan, np.float32)
-        place = rows["label"].to_numpy() if "label" in rows.column_names else np.arange(size)
-        values[place] = np.stack([rows[name].to_numpy() for name in NAMES], axis=1)
-        return Answer(found["seconds"], values, size - len(np.unique(place)))
+        return None if found is None else answer(self._folder, found["seconds"])
 
     def _called(self, peer: str, script: str, more: Mapping[str, object]) -> dict[str, float] | None:
-        paths = {"events": "events.parquet", "labels": "labels.parquet", "items": "request.txt", "answer": "answer.parquet"}
-        files = {name: self._folder / path for name, path in paths.items()}
-        request = {"folder": self._folder, "features": NAMES, "repeats": self._repeats, **files, **more}
         try:
-            return call(peer, script, request, self._folder)
+            return call(peer, script, {**request(self._folder, self._repeats), **more}, self._folder)
         except PeerMissingError as error:
             self.skipped[peer] = str(error)
             return None
+
+
+def request(folder: Path, repeats: int) -> dict[str, object]:
+    """What every script of a peer is told."""
+    paths = {"events": "events.parquet", "labels": "labels.parquet", "items": "request.txt", "answer": "answer.parquet"}
+    files = {name: folder / path for name, path in paths.items()}
+    return {"folder": folder, "features": NAMES, "repeats": repeats, **files}
+
+
+def answer(folder: Path, seconds: float) -> Answer:
+    """What a script wrote: a column per feature and, of a join, the labels' numbers; labels that are missing are NaN."""
+    rows = pq.read_table(folder / "answer.parquet")
+    joined = "label" in rows.column_names
+    size = pq.read_metadata(folder / "labels.parquet").num_rows if joined else len(rows)
+    place = rows["label"].to_numpy() if joined else np.arange(size)
+    values = np.full((size, len(NAMES)), np.nan, np.float32)
+    values[place] = np.stack([rows[name].to_numpy() for name in NAMES], axis=1)
+    return Answer(seconds, values, size - len(np.unique(place)))
 
 
 def all_equal(found: Mapping[str, Answer]) -> bool:

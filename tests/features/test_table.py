@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fourfold.features import table as tables
+from fourfold.features import runs
 from fourfold.features.table import FOREVER, Int, Table, merged, newest_keys
 
 LAST = (1 << 52) - 1
@@ -59,7 +59,7 @@ def test_every_question_equals_a_plain_list(made: list[Row], questions: list[Row
 def test_runs_with_dense_keys_answer_the_same_by_their_index(made: list[Row], questions: list[Row], step: int) -> None:
     keys, zero, end = ints(questions, 0), np.zeros(len(questions), np.int64), np.full(len(questions), LAST + 1)
     searched = table_of(made, step)
-    with mock.patch.object(tables, "_INDEXED", 1):
+    with mock.patch.object(runs, "_INDEXED", 1):
         table = table_of(made, step)
         for since, before in ((zero, end), (zero, ints(questions, 2)), (ints(questions, 1), end), (zero - 1, zero)):
             expected = searched.count(keys, since, before)
@@ -78,9 +78,9 @@ def test_dense_keys_are_indexed_and_others_are_not() -> None:
     keys, end = np.repeat(np.arange(2_000), 4) + 7, np.full(3, 10_000)
     dense, sparse = run(keys), run(keys << 20)
     asked, zero = np.array([6, 7, 2_007]), np.zeros(3, np.int64)
-    with mock.patch.object(tables, "_searched", side_effect=AssertionError("searched")):
+    with mock.patch.object(runs.Points, "searched", side_effect=AssertionError("searched")):
         assert dense.count(asked, zero, end).tolist() == [0, 4, 0]
-    with mock.patch.object(tables, "_searched", wraps=tables._searched) as searched:
+    with mock.patch.object(runs.Points, "searched", autospec=True, side_effect=runs.Points.searched) as searched:
         assert sparse.count(asked << 20, zero, end).tolist() == [0, 4, 0]
     assert searched.called
 

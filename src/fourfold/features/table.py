@@ -5,99 +5,21 @@ now. A table is a few sorted runs, merged as they grow (a log-structured merge t
 request reads one consistent state while events go on arriving.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-Int: TypeAlias = NDArray[np.int64]
-Float: TypeAlias = NDArray[np.float64]
-Column: TypeAlias = NDArray[Any]
-Columns: TypeAlias = Mapping[str, Column]
+from fourfold.features.runs import Column, Columns, Float, Int, Points, Run, merged, pairs
+
+__all__ = ["FOREVER", "Column", "Columns", "Float", "Int", "Rows", "Run", "Table", "merged", "newest_keys", "pairs"]
 
 FOREVER = -1
 """A `since` that covers everything before."""
 
 NEWEST = 1 << 53
 """Newer than every row."""
-
-_INT32 = np.iinfo(np.int32)
-_INDEXED = 4096
-"""Runs of fewer rows are searched: an index would not pay."""
-
-_PIECE, _ODD = 1 << 15, np.uint64(0x9E3779B97F4A7C15)
-"""How many rows are hashed together, and what by: the golden ratio's bits."""
-
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """Rows sorted by (key, time, tie).
-
-    `at` holds key + i * time as one complex number: NumPy orders those lexicographically, so a binary search for a pair is one
-    call. Both halves are whole numbers below 2**53 and therefore exact. `newest` is the time of the newest row. The arrays of
-    a `mapped` run are the pages of a file.
-    """
-
-    at: Column  # (N,)
-    columns: Columns  # each (N,); "tie" orders rows of one key and time
-    newest: int
-    mapped: bool = False
-
-    def __len__(self) -> int:
-        return len(self.at)
-
-    @classmethod
-    def of(cls, keys: Int, times: Int, columns: Columns) -> "Run":
-        """Sort rows, at least one, into a run. Whole numbers that fit into 32 bits are kept in as many."""
-        order = _order(keys, times, columns["tie"])
-        kept = {name: _narrow(column)[order] for name, column in columns.items()}
-        return cls(pairs(keys[order], times[order]), kept, int(times.max()))
-
-    @property
-    def keys(self) -> Int:
-        """The key of each row."""
-        return self.at.real.astype(np.int64)
-
-    @property
-    def times(self) -> Int:
-        """The time of each row."""
-        return self.at.imag.astype(np.int64)
-
-    def position(self, keys: Int, times: Int) -> Int:
-        """How many rows come before (key, time). No row is older than 0."""
-        asked, starts = pairs(keys, times), self._starts
-        if starts is not None and asked.size:
-            if asked.imag.max() <= 0:
-                return starts.of(asked.real)
-            if asked.imag.min() > self.newest:
-                return starts.of(asked.real + 1)
-        return _searched(self.at, asked)
-
-    @cached_property
-    def identity(self) -> int:
-        """A 64-bit hash of all keys, times and ties. It is read through once, when first asked for."""
-        total = len(self)
-        for start in range(0, len(self), _PIECE):
-            piece = slice(start, start + _PIECE)
-            mixed = self.at.real[piece].astype(np.uint64)
-            for part in (self.at.imag[piece], self.columns["tie"][piece]):
-                mixed = (mixed ^ (mixed >> np.uint64(29))) * _ODD + part.astype(np.uint64)
-            mixed = (mixed ^ (mixed >> np.uint64(32))) * _ODD
-            total += int((mixed ^ (mixed >> np.uint64(29))).sum(dtype=np.uint64))
-        return total % (1 << 64)
-
-    @cached_property
-    def _starts(self) -> "_Starts | None":
-        if len(self) < _INDEXED:
-            return None
-        first, last = int(self.at[0].real), int(self.at[-1].real)
-        if last - first >= len(self):
-            return None
-        keys = np.arange(first, last + 2)
-        return _Starts(first, np.searchsorted(self.at, pairs(keys, np.zeros_like(keys))))
 
 
 @dataclass(frozen=True)
@@ -106,29 +28,6 @@ class Rows:
 
     size: int
     parts: tuple[tuple[int, Int, Int], ...]
-
-
-@dataclass(frozen=True)
-class _Starts:
-    """Where the rows of each key start, from the first key on to the one after the last.
-
-    It is kept only where keys are dense, as those of entities are: 8 bytes per key, and no more keys than rows.
-    """
-
-    first: int
-    rows: Int
-
-    def of(self, keys: Float) -> Int:
-        """How many rows come before each key."""
-        place = np.minimum(np.maximum(keys - self.first, 0), len(self.rows) - 1)
-        return self.rows[place.astype(np.int64)]
-
-
-def pairs(keys: Int, times: Int) -> NDArray[np.complex128]:
-    """Keys and times as the complex numbers that `Run` sorts by."""
-    at = np.empty(np.broadcast(keys, times).shape, np.complex128)
-    at.real, at.imag = keys, times
-    return at
 
 
 @dataclass(frozen=True)
@@ -180,15 +79,17 @@ class Table:
     def count(self, keys: Int, since: Int, before: Int) -> Int:
         """Rows of each key with ``since <= time < before``."""
         total = np.zeros(np.broadcast(keys, since, before).shape, np.int64)
-        for run in self._since(since):
-            total += np.maximum(run.position(keys, before) - run.position(keys, since), 0)
+        start, stop = Points(keys, since), Points(keys, before)
+        for run in self.runs:
+            if run.newest >= start.oldest:
+                total += np.maximum(run.before(stop) - run.before(start), 0)
         return total
 
     def last_time(self, keys: Int, before: Int, otherwise: int = FOREVER) -> Int:
         """Time of the last row of each key before a time, or `otherwise`."""
-        latest = np.full(np.broadcast(keys, before).shape, otherwise, np.int64)
+        latest, points = np.full(np.broadcast(keys, before).shape, otherwise, np.int64), Points(keys, before)
         for run in self.runs:
-            found, _, when = _last(run, keys, before)
+            found, _, when = _last(run, points)
             latest = np.where(found, np.maximum(latest, when.astype(np.int64)), latest)
         return latest
 
@@ -210,12 +111,12 @@ class Table:
         """Which row is the last of each key with ``since <= time < before``; the later tie wins."""
         shape = np.broadcast(keys, since, before).shape
         of_run, index = np.full(shape, -1), np.zeros(shape, np.int64)
-        time, tie = np.full(shape, -1.0), np.zeros(shape, np.uint64)
+        time, tie, points = np.full(shape, -1.0), np.zeros(shape, np.uint64), Points(keys, before)
         # Newest first: most questions are then answered by the first run, and what is older need not be asked.
         for number, run in sorted(enumerate(self.runs), key=lambda numbered: numbered[1].newest, reverse=True):
             if np.maximum(time, since).min(initial=NEWEST) > run.newest:
                 break
-            found, place, when = _last(run, keys, before)
+            found, place, when = _last(run, points)
             found &= (when >= since) & (when >= time)
             order = run.columns["tie"][place].astype(np.uint64)
             found &= (when > time) | (order > tie)
@@ -249,53 +150,8 @@ class Table:
         order = np.lexsort((rows["tie"], rows["time"], rows["query"]))
         return {name: column[order] for name, column in rows.items()}
 
-    def _since(self, since: Int) -> list[Run]:
-        """The runs that hold rows of any of these times or later."""
-        oldest = since.min(initial=NEWEST)
-        return [run for run in self.runs if run.newest >= oldest]
-
     def _parts(self) -> tuple[tuple[Run, ...], tuple[Run, ...]]:
         return self.runs[: self.kept], self.runs[self.kept :]
-
-
-def merged(runs: Sequence[Run]) -> Run:
-    """One run with the rows of several."""
-    at = np.concatenate([run.at for run in runs])
-    # A stable sort finds the sorted stretches and merges them.
-    order = np.argsort(at, kind="stable")
-    at = at[order]
-    columns = {name: np.concatenate([run.columns[name] for run in runs]) for name in runs[0].columns}
-    equal = at[1:] == at[:-1]
-    if equal.any():
-        _order_ties(order, equal, columns["tie"])
-    kept = {name: column[order] for name, column in columns.items()}
-    return Run(at, kept, max(run.newest for run in runs))
-
-
-def _order_ties(order: Int, equal: Column, ties: Column) -> None:
-    """Put rows of one key and time, which stand side by side, into the order of their ties."""
-    rows = np.flatnonzero(np.append(equal, False) | np.append(False, equal))
-    group = np.cumsum(np.append(True, ~equal))[rows]
-    among = order[rows]
-    order[rows] = among[np.lexsort((ties[among], group))]
-
-
-def _order(keys: Int, times: Int, ties: Column) -> Int:
-    """The order of rows by (key, time, tie)."""
-    count, low = len(keys), int(keys.min())
-    in_time = (times[1:] > times[:-1]) | ((times[1:] == times[:-1]) & (ties[1:] >= ties[:-1]))
-    if not in_time.all() or (int(keys.max()) - low + 1) * count >= 1 << 63:
-        return np.lexsort((ties, times, keys))
-    # Rows that come in time order need only be grouped; sorting numbers is several times faster than sorting by them.
-    packed = (keys - low) * count + np.arange(count)
-    packed.sort()
-    return packed % count
-
-
-def _narrow(column: Column) -> Column:
-    if column.dtype != np.int64 or column.min() < _INT32.min or column.max() > _INT32.max:
-        return column
-    return column.astype(np.int32)
 
 
 def _without(run: Run, keys: Int, times: Int, ties: Column) -> Run:
@@ -309,24 +165,12 @@ def _without(run: Run, keys: Int, times: Int, ties: Column) -> Run:
     return Run(run.at[keep], {name: column[keep] for name, column in run.columns.items()}, run.newest)
 
 
-def _searched(at: Column, asked: NDArray[np.complex128]) -> Int:
-    """How many of `at` come before each of `asked`."""
-    keys = asked.real
-    if (keys[1:] >= keys[:-1]).all():
-        return np.searchsorted(at, asked)
-    # Sorting the questions by key is quick, and makes the search several times faster: neighbours read the same memory.
-    order = np.argsort(keys)
-    found = np.empty(len(asked), np.int64)
-    found[order] = np.searchsorted(at, asked[order])
-    return found
-
-
-def _last(run: Run, keys: Int, before: Int) -> tuple[NDArray[np.bool_], Int, Float]:
-    """Whether there is a row of each key before a time, which is the last of them, and its time."""
-    index = np.maximum(run.position(keys, before) - 1, 0)
+def _last(run: Run, points: Points) -> tuple[NDArray[np.bool_], Int, Float]:
+    """Whether there is a row of each point's key before its time, which is the last of them, and that row's time."""
+    index = np.maximum(run.before(points) - 1, 0)
     at = run.at[index]
     # Where no row at all comes before, the first one was taken; it is not before.
-    return (at.real == keys) & (at.imag < before), index, at.imag
+    return (at.real == points.at.real) & (at.imag < points.at.imag), index, at.imag
 
 
 def _sliced(run: Run, keys: Int, since: Int, before: Int, newest: int | None) -> dict[str, Column]:
