@@ -4,6 +4,7 @@
 depends on the set of events alone. `State.view` gives an immutable `View` to ask.
 """
 
+import math
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -164,25 +165,29 @@ class State:
 
     def _take_attributes(self, entity: Entity, rows: Int, times: Int, ties: Column, given: list[dict[str, Value]]) -> None:
         for attribute in entity.attributes:
-            has = np.fromiter((attribute.name in values for values in given), bool, len(given))
-            if has.any():
-                raw = [values[attribute.name] for values in given if attribute.name in values]
+            name = attribute.name
+            raw = [values[name] for values in given if name in values]
+            has = slice(None) if len(raw) == len(given) else np.array([name in values for values in given])
+            if raw:
                 columns = {"value": self._encoded(entity, attribute, raw), "tie": ties[has]}
-                self._add(f"attribute/{entity.name}/{attribute.name}", rows[has], times[has], columns)
+                self._add(f"attribute/{entity.name}/{name}", rows[has], times[has], columns)
 
     def _encoded(self, entity: Entity, attribute: Attribute, raw: list[Value]) -> Float:
         """Attribute values as numbers: strings by their code; null, and what does not fit the declaration, as NaN."""
         names = self._names.get(f"value/{entity.name}/{attribute.name}")
-        values = np.full(len(raw), np.nan)
-        wrong = 0
-        for row, value in enumerate(raw):
-            if value is not None and not fits(attribute, value):
-                wrong += 1
-            elif value is not None:
-                values[row] = float(value) if names is None else names.add(_joined(value))  # type: ignore[arg-type]  # it fits
-        if wrong:
-            self.ignored[f"value that is no {attribute.kind} in {entity.name}.{attribute.name}"] += wrong
-        return values
+
+        def number(value: Value) -> float:
+            if value is None:
+                return math.nan
+            if not fits(attribute, value):
+                self.ignored[f"value that is no {attribute.kind} in {entity.name}.{attribute.name}"] += 1
+                return math.nan
+            return float(value) if names is None else names.add(_joined(value))  # type: ignore[arg-type]  # it fits
+
+        if names is None:
+            return np.array([number(value) for value in raw], np.float64)
+        # Nearly all are strings, which fit both categories and text.
+        return np.array([names.add(value) if type(value) is str else number(value) for value in raw], np.float64)
 
     def _take_edges(self, batch: pa.RecordBatch, ties: Column) -> None:
         added, removed = _mask(batch, EventKind.EDGE_ADDED), _mask(batch, EventKind.EDGE_REMOVED)
