@@ -46,19 +46,3 @@ def test_attributes_that_are_always_set_together_are_searched_for_once() -> None
     assert searches([*together[:9], upsert(9, size=9)]) == 2
     # As many rows of the same keys and times, but of other events.
     assert searches([*together, upsert(12, size=1), upsert(24, author="m1")]) == 2
-
-
-def test_the_identity_of_a_run_tells_its_rows_apart() -> None:
-    def identity(keys: list[int], when: list[int], ties: list[int]) -> tuple[int, ...]:
-        return Table().added(np.array(keys), np.array(when), {"tie": np.array(ties, np.uint64)}).identity
-
-    rows = [1, 2, 2], [5, 5, 6], [7, 8, (1 << 64) - 1]
-    assert identity(*rows) == identity(*(part[::-1] for part in rows))
-    others = [
-        ([1, 2, 3], *rows[1:]),
-        (rows[0], [5, 6, 6], rows[2]),
-        (*rows[:2], [8, 7, (1 << 64) - 1]),
-        ([1, 2], [5, 5], [7, 8]),
-    ]
-    assert len({identity(*rows), *(identity(*other) for other in others)}) == 5
-    assert Table().identity == ()

@@ -1,20 +1,18 @@
 """Tables against a plain list of rows, however the rows arrived."""
 
 from dataclasses import replace
-from unittest import mock
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fourfold.features import runs
 from fourfold.features.table import FOREVER, Int, Table, merged, newest_keys
 
 LAST = (1 << 52) - 1
 moments = st.sampled_from([0, 1, 5, 5, 6, 1_704_067_200_000, LAST - 1, LAST])
 Row = tuple[int, int, int]  # key, time, tie
 rows = st.lists(st.tuples(st.integers(0, 3) | st.just(LAST), moments, st.integers(0, 9) | st.just((1 << 64) - 1)), max_size=30)
-asked = st.lists(
+questions = st.lists(
     st.tuples(st.integers(-1, 4) | st.just(LAST), moments, st.sampled_from([0, 1, 5, 7, LAST, LAST + 1])), max_size=8
 )
 
@@ -33,7 +31,7 @@ def ints(given_rows: list[Row], column: int) -> Int:
     return np.array([row[column] for row in given_rows], np.int64)
 
 
-@given(rows, asked, st.integers(1, 7))
+@given(rows, questions, st.integers(1, 7))
 def test_every_question_equals_a_plain_list(made: list[Row], questions: list[Row], step: int) -> None:
     table, keys = table_of(made, step), ints(questions, 0)
     since, before = ints(questions, 1), ints(questions, 2)
@@ -53,36 +51,6 @@ def test_every_question_equals_a_plain_list(made: list[Row], questions: list[Row
     assert got == [(query, t) for query, found in enumerate(inside) for t, _, _ in found]
     if len(made):
         assert sorted(sliced["value"].tolist()) == sorted(n for found in inside for _, _, n in found)
-
-
-@given(st.lists(st.tuples(st.integers(0, 3), moments, st.integers(0, 9)), max_size=30), asked, st.integers(1, 30))
-def test_runs_with_dense_keys_answer_the_same_by_their_index(made: list[Row], questions: list[Row], step: int) -> None:
-    keys, zero, end = ints(questions, 0), np.zeros(len(questions), np.int64), np.full(len(questions), LAST + 1)
-    searched = table_of(made, step)
-    with mock.patch.object(runs, "_INDEXED", 1):
-        table = table_of(made, step)
-        for since, before in ((zero, end), (zero, ints(questions, 2)), (ints(questions, 1), end), (zero - 1, zero)):
-            expected = searched.count(keys, since, before)
-            assert table.count(keys, since, before).tolist() == expected.tolist()
-            assert (
-                table.last("value", keys, since, before, -1).tolist()
-                == searched.last("value", keys, since, before, -1).tolist()
-            )
-            assert table.last_time(keys, before).tolist() == searched.last_time(keys, before).tolist()
-
-
-def test_dense_keys_are_indexed_and_others_are_not() -> None:
-    def run(keys: Int) -> Table:
-        return Table().added(keys, np.arange(len(keys)), {"tie": np.zeros(len(keys), np.uint64)})
-
-    keys, end = np.repeat(np.arange(2_000), 4) + 7, np.full(3, 10_000)
-    dense, sparse = run(keys), run(keys << 20)
-    asked, zero = np.array([6, 7, 2_007]), np.zeros(3, np.int64)
-    with mock.patch.object(runs.Points, "searched", side_effect=AssertionError("searched")):
-        assert dense.count(asked, zero, end).tolist() == [0, 4, 0]
-    with mock.patch.object(runs.Points, "searched", autospec=True, side_effect=runs.Points.searched) as searched:
-        assert sparse.count(asked << 20, zero, end).tolist() == [0, 4, 0]
-    assert searched.called
 
 
 @given(rows, st.integers(1, 4), st.integers(1, 7))
@@ -121,7 +89,7 @@ def test_an_empty_table_answers() -> None:
     assert newest_keys(Table(), 3).tolist() == []
 
 
-@given(rows, st.lists(st.integers(0, 40), max_size=9), asked, st.integers(1, 7), st.integers(0, 30))
+@given(rows, st.lists(st.integers(0, 40), max_size=9), questions, st.integers(1, 7), st.integers(0, 30))
 def test_rows_are_taken_out_one_by_one(made: list[Row], picked: list[int], others: list[Row], step: int, sealed: int) -> None:
     """Rows that are there, and some that are not or differ in their tie."""
     table = table_of(made[:sealed], step).sealed() if sealed < len(made) else table_of(made, step)
