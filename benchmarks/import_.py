@@ -69,21 +69,22 @@ _HOT = [f"hot{number}" for number in range(18)]
 _KEY = ["kind", "name", "subject", "object", "time", "value"]
 
 _IMPORT = """
-import re, sys
+import re, sys, time
 from fourfold.cli.main import main
 sys.argv = ["fourfold", *sys.argv[1:]]
 try:
     main()
 finally:
-    print(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1], file=sys.stderr)
+    print(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1], time.process_time(), file=sys.stderr)
 """
 
 
 class Imported(msgspec.Struct, frozen=True):
-    """What one import took: events, its own seconds, and the highest memory of its process in MB."""
+    """What one import took: events, its own seconds, and of its whole process the CPU seconds and the highest memory in MB."""
 
     events: int
     seconds: float
+    cpu_s: float
     peak_mb: float
 
 
@@ -98,9 +99,11 @@ def run(*, quick: bool, folder: Path, say: Say) -> Benchmark:
     detail: dict[str, float | int | str] = {
         "events": small.events,
         "events_per_s": small.events / small.seconds,
+        "cpu_s": small.cpu_s,
         "peak_mb": small.peak_mb,
         "larger_events": large.events,
         "larger_events_per_s": large.events / large.seconds,
+        "larger_cpu_s": large.cpu_s,
         "larger_peak_mb": large.peak_mb,
     }
     return Benchmark(name="import", equal=equal, detail=detail)
@@ -147,8 +150,8 @@ def imported(folder: Path, impressions: int) -> Imported:
     if done.returncode:
         raise BenchmarkError(f"the import failed: {done.stderr[-2000:]}")
     found = msgspec.json.decode(done.stdout)
-    peak = int(done.stderr.split()[-1]) / 1_000
-    return Imported(sum(found["events"].values()), found["seconds"], peak)
+    peak_kb, cpu_s = done.stderr.split()[-2:]
+    return Imported(sum(found["events"].values()), found["seconds"], float(cpu_s), int(peak_kb) / 1_000)
 
 
 def log_equals_files(folder: Path) -> bool:
