@@ -18,7 +18,7 @@ _PAGE_STYLE = """
 :root { color-scheme: light dark; --accent: #2563eb; --second: #f59e0b; --warn: #b45309; --edge: rgb(128 128 128 / .3); }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 860px; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.6rem; } h2 { font-size: 1.25rem; margin-top: 2.4rem; }
-p.note { margin: 0 0 .8rem; opacity: .8; font-size: .92rem; }
+p.note { margin: .5rem 0 .8rem; opacity: .8; font-size: .92rem; }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: .6rem; padding: 0; }
 .tiles li { list-style: none; border: 1px solid var(--edge); border-radius: 6px; padding: .5rem .8rem; }
 .tiles b { display: block; font-size: 1.2rem; }
@@ -118,8 +118,8 @@ def _actions(found: Evaluation) -> str:
         for name, one in found.actions.items()
     ]
     meaning = (
-        "In member: the same within one member's impressions, which is what orders a slate. NE: the error in bits against "
-        "always saying the mean; below 1 the model knows something. ECE: how far probabilities are off, on average."
+        "In member: the same within one member's impressions, which is what orders a slate. NE: the error beside "
+        "that of always saying the mean; below 1 the model knows something. ECE: how far probabilities are off, on average."
     )
     return (
         f'<h2>What members do: how well it is foreseen</h2><p class="note">{_AUC}</p>'

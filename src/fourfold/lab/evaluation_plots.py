@@ -7,7 +7,7 @@ from typing import NamedTuple
 from fourfold.lab.plots import WIDTH
 from fourfold.training.metrics import Bin, Interval
 
-_LABEL, _TEXT, _STEP = 170, 120, 26
+_LABEL, _TEXT, _STEP = 160, 150, 26
 
 STYLE = """
 svg .dot { fill: var(--accent); } svg .mark { fill: none; stroke: var(--second); stroke-width: 2.5; }
