@@ -107,6 +107,16 @@ def test_what_comes_too_late_is_counted_and_not_taken_however_it_is_batched() ->
         assert view.size("post") == 2, "upserts are never too late"
 
 
+def test_an_id_counts_again_once_a_repeat_would_be_too_late() -> None:
+    """Whether or not the id is still kept, so that dropping it changes nothing."""
+    again = [shown(0, 0), shown(1, 2), shown(0, 0), shown(2, 2.001), shown(0, 2.001), shown(0, 2.001)]
+    times = [0, 2, 2.001, 2.001]
+    for cuts in ((), range(8)):
+        view = state_of(again, ruled("2h", None), cuts).view()
+        taken = [time - START for run in view.table("impression").runs for time in run.times.tolist()]
+        assert sorted(taken) == [int(hours * HOUR) for hours in times]
+
+
 def test_events_of_others_move_the_clock_too() -> None:
     elsewhere = replace_surface(shown(0, 9), "elsewhere")
     view = state_of([elsewhere, shown(1, 5)], ruled("2h", None)).view()

@@ -72,20 +72,24 @@ def remembered_until(definition: Recommender, batch: pa.RecordBatch) -> Int:
     return until
 
 
-def unseen(table: Table, hashes: Column, clock: Int) -> Mask:
-    """Whether each id (its 64-bit hash) is new at its clock, and the first of its kind among these."""
+def known_until(table: Table, hashes: Column, until: Int) -> Int:
+    """Until which clock each id (its 64-bit hash) is known by what came before it, in the table or among these; or -1."""
     order = np.argsort(hashes, kind="stable")
     asked = hashes[order]
-    known = np.zeros(len(asked), bool)
-    known[1:] = asked[1:] == asked[:-1]
+    known = np.full(len(asked), -1)
     for run in table.runs:
         # Rows of one hash stand in the order of until when they count: the last one decides.
-        last = np.searchsorted(run.at, asked, side="right") - 1
-        inside = np.maximum(last, 0)
-        known |= (last >= 0) & (run.at[inside] == asked) & (run.columns["tie"][inside] >= clock[order])
-    new = np.empty(len(hashes), bool)
-    new[order] = ~known
-    return new
+        last = np.maximum(np.searchsorted(run.at, asked, side="right") - 1, 0)
+        known = np.where(run.at[last] == asked, np.maximum(known, run.columns["tie"][last]), known)
+    again = asked[1:] == asked[:-1]
+    if again.any():
+        # The running maximum of each group of equal hashes: complex numbers are ordered by group first.
+        groups = np.cumsum(np.append(True, ~again)) + 1j * until[order]
+        earlier = np.maximum.accumulate(groups)[:-1].imag.astype(np.int64)
+        known[1:] = np.where(again, np.maximum(known[1:], earlier), known[1:])
+    found = np.empty(len(asked), np.int64)
+    found[order] = known
+    return found
 
 
 def with_ids(table: Table, hashes: Column, until: Int) -> Table:

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from fourfold.definition import Category, Entity, Moment, Number, Recommender, Text
 from fourfold.definition.entities import Attribute
 from fourfold.events.types import EventKind, Value, decode_attributes
-from fourfold.features.admission import clocks, in_time, remembered_until, spoken_of, unseen, with_ids
+from fourfold.features.admission import clocks, in_time, known_until, remembered_until, spoken_of, with_ids
 from fourfold.features.counting import Counting, Rows
 from fourfold.features.details import SPACE, DetailsTable, add_details, context_space
 from fourfold.features.late import Changes, late_rows
@@ -134,10 +134,11 @@ class State:
         keep = spoken & punctual
         batch, clock = _filtered(batch, keep), clock[:-1][keep]
         hashes = hash64(batch["id"])
-        new = unseen(self._table("event"), hashes, clock)
-        batch, hashes = _filtered(batch, new), hashes[new]
-        self._tables["event"] = with_ids(self._table("event"), hashes, remembered_until(self.definition, batch))
-        return batch, hashes
+        until = remembered_until(self.definition, batch)
+        known = known_until(self._table("event"), hashes, until)
+        longer, new = until > known, known < np.maximum(clock, 0)
+        self._tables["event"] = with_ids(self._table("event"), hashes[longer], until[longer])
+        return _filtered(batch, new), hashes[new]
 
     def _take(self, fresh: pa.RecordBatch, ties: Column) -> None:
         changed = self._take_entities(fresh, ties)
