@@ -9,7 +9,8 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from fourfold.features.table import Column, Float, Int, Run, Table
+from fourfold.features.runs import Column, Float, Int, Points, Run
+from fourfold.features.table import Table
 from fourfold.features.values import SCALE
 
 EPOCH = 8
@@ -78,18 +79,11 @@ def decayed(table: Table, keys: Int, since: Int, before: Int, half_life: int, *,
 
 def distinct(table: Table, keys: Int, since: Int, before: Int, newest: int) -> Int:
     """How many different values each key's rows with ``since <= time < before`` have, among the `newest` last of them."""
-    order = np.lexsort((before, since, keys))
-    asked = np.stack([keys, since, before])[:, order]
-    new = np.append(True, (asked[:, 1:] != asked[:, :-1]).any(axis=0))[: len(order)]
-    once = asked[:, new]
-    counts = np.zeros(once.shape[1], np.int64)
+    found = np.zeros(len(keys), np.int64)
     step = max(1, PIECE // newest)
-    for start in range(0, len(counts), step):
+    for start in range(0, len(found), step):
         part = slice(start, start + step)
-        rows = table.slice(once[0, part], once[1, part], once[2, part], newest)
-        counts[part] = _different(rows, newest, len(counts[part]))
-    found = np.empty(len(keys), np.int64)
-    found[order] = counts[np.cumsum(new) - 1]
+        found[part] = _different(table.slice(keys[part], since[part], before[part], newest), newest, len(found[part]))
     return found
 
 
@@ -107,10 +101,11 @@ def _different(rows: dict[str, Column], newest: int, queries: int) -> Int:
 def _between(table: Table, weight: Weight, keys: Int, edges: Int) -> Int:
     """Sums of weights between each two times: shape (E - 1, N) of ascending edges (E, N)."""
     found = np.zeros((len(edges) - 1, len(keys)), np.int64)
-    repeated = np.tile(keys, len(edges))
+    points = [Points(keys, edge) for edge in edges]
     for run in table.runs:
-        position = run.position(repeated, edges.reshape(-1)).reshape(edges.shape)
-        found += np.diff(_up_to(run, weight, position), axis=0)
+        if run.newest >= points[0].oldest:
+            position = np.stack([run.before(at_edge) for at_edge in points])
+            found += np.diff(_up_to(run, weight, position), axis=0)
     return found
 
 
