@@ -222,3 +222,11 @@ def test_the_history_window_moves_by_whole_blocks(impressions: int, data: st.Dat
 def test_a_block_leaves_some_history() -> None:
     with pytest.raises(DefinitionError, match=r"History\.block: 5 leaves no history of 5; write less than 5"):
         History(impressions=5, block=5)
+
+
+def test_the_state_depends_on_whether_histories_read_values() -> None:
+    definition = full()
+    reads = dataclasses.replace(definition, history=dataclasses.replace(definition.history, values=("click",)))
+    longer = dataclasses.replace(definition, history=dataclasses.replace(definition.history, impressions=120))
+    assert reads.state_hash != definition.state_hash == longer.state_hash
+    assert reads.trained_hash != definition.trained_hash
