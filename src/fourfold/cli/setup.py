@@ -165,7 +165,7 @@ def status(home: Home = DEFAULT_HOME, json: Json = False) -> None:
 def _ignored(found: dict[str, Any]) -> str:
     """What a surface's state does not take from the log: a misspelt surface, action or type shows here and nowhere else."""
     counts = ", ".join(f"{count} {what}" for what, count in found["ignored"].items())
-    return f"{found['surface']} does not count: {counts}; its definition declares no such surface, action, type or value"
+    return f"{found['surface']} does not count: {counts}; its definition declares no such thing, or they came too late for it"
 
 
 def _surface_status(opened: Any, surface: str) -> dict[str, Any]:
