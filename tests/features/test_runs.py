@@ -11,20 +11,20 @@ from fourfold.features.table import Int, Table
 from tests.features.test_table import LAST, Row, ints, moments, questions, table_of
 
 
+def answers(table: Table, asked: list[Row], moments: list[int]) -> list[list[float]]:
+    keys, zero = ints(asked, 0), np.zeros(len(asked), np.int64)
+    times = [ints(asked, 1), ints(asked, 2), *(zero + moment for moment in moments)]
+    counts = [table.count(keys, since, before).tolist() for since in times for before in times]
+    values = [table.last("value", keys, since, before, -1).tolist() for since in times for before in times]
+    return counts + values + [table.last_time(keys, before).tolist() for before in times]
+
+
 @given(st.lists(st.tuples(st.integers(0, 3), moments, st.integers(0, 9)), max_size=30), questions, st.integers(1, 30))
 def test_runs_with_dense_keys_answer_the_same_by_their_index(made: list[Row], asked: list[Row], step: int) -> None:
-    keys, zero, end = ints(asked, 0), np.zeros(len(asked), np.int64), np.full(len(asked), LAST + 1)
-    searched = table_of(made, step)
+    moments = [-1, 0, 1, LAST + 1, *(moment for _, moment, _ in made[:2]), table_of(made).newest]
+    searched = answers(table_of(made, step), asked, moments)
     with mock.patch.object(runs, "_INDEXED", 1):
-        table = table_of(made, step)
-        for since, before in ((zero, end), (zero, ints(asked, 2)), (ints(asked, 1), end), (zero - 1, zero)):
-            expected = searched.count(keys, since, before)
-            assert table.count(keys, since, before).tolist() == expected.tolist()
-            assert (
-                table.last("value", keys, since, before, -1).tolist()
-                == searched.last("value", keys, since, before, -1).tolist()
-            )
-            assert table.last_time(keys, before).tolist() == searched.last_time(keys, before).tolist()
+        assert answers(table_of(made, step), asked, moments) == searched
 
 
 def test_dense_keys_are_indexed_and_others_are_not() -> None:
