@@ -30,6 +30,21 @@ def test_without_peers_it_measures_this_side_and_says_who_is_missing(tmp_path: P
     assert found.detail["join_labels_dropped"] == 0
 
 
+def test_a_peer_that_answers_something_else_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(peer: str, script: str, request: dict[str, Path], _: Path) -> dict[str, object]:
+        if script != "duckdb_join":
+            raise PeerMissingError(f"no {peer}")
+        columns = dict.fromkeys(features.NAMES, np.zeros(SMALL.labels, np.float32))
+        pq.write_table(pa.table({"label": np.arange(SMALL.labels), **columns}), request["answer"])
+        return {"seconds": 3.0}
+
+    monkeypatch.setattr(features, "call", wrong)
+    monkeypatch.setattr(features, "QUICK", SMALL)
+    found = run(quick=True, folder=tmp_path, say=lambda _: None)
+    assert (found.equal, found.skipped) == (False, {"feast": "no feast"})
+    assert found.ratios["duckdb/fourfold_join"] == pytest.approx(3_000 / float(found.detail["join_ms"]))
+
+
 def test_the_values_are_those_before_each_time() -> None:
     world = make_world(SMALL)
     view = attributes_view(world)
