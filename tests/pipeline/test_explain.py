@@ -1,6 +1,7 @@
 """Reasons and titles, word for word."""
 
 import numpy as np
+import pytest
 
 from fourfold.events.types import EntityUpsert
 from fourfold.pipeline.explain import reasons, titles
@@ -51,7 +52,8 @@ def test_sources_stand_best_first_each_with_what_explains_it() -> None:
     pool = Pool(("a", "b", "c"), np.array([7, 8]), ranks, np.array([[1, -1, 3], [4, 5, -1]]))
     assert pool.origins(0) == [("c", 3), ("a", 1)]
     assert pool.origins(1) == [("a", 4), ("b", 5)]
-    assert pool.source_scores().tolist() == [np.float32(1 / 3), 1.0]
+    fused = [1 / 66 + 1 / 63, 1 / 61 + 1 / 61]
+    assert pool.source_scores().tolist() == pytest.approx(fused)
     behind = pool.extended("catalogue", np.array([9, 6]))
-    assert behind.source_scores().tolist() == [np.float32(1 / 3), 1.0, np.float32(1 / 7), 0.125]
+    assert behind.source_scores().tolist() == pytest.approx([*fused, 1 / 67, 1 / 68])
     assert behind.origins(3) == [("catalogue", -1)]

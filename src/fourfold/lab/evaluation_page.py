@@ -172,7 +172,7 @@ def _lists(found: Evaluation) -> str:
     meaning = (
         "NDCG: as recall, but the first places count most. Coverage: the share of the catalogue that appears on any list. "
         "Novelty: how seldom the items were shown before, in bits. Diversity: how unlike each other the items of a list are, "
-        "by their categories; 1 is nothing in common. Union: all sources by the best place in any of them."
+        "by their categories; 1 is nothing in common. Union: all sources, what several propose early first."
     )
     return (
         f'<h2>Finding what members did not know</h2><p class="note">{_LISTS}</p>'

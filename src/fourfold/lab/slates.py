@@ -122,8 +122,8 @@ def judge_lists(
 
     Notes
     -----
-    Each source is asked for 500 items that the member may see, whatever its `keep`. The union orders them by their best place
-    in any source, equal places by id, as the pipeline does where it has no model. Popularity is the order in which the
+    Each source is asked for 500 items that the member may see, whatever its `keep`. The union fuses their places, as the
+    pipeline does where it has no model. Popularity is the order in which the
     pipeline fills up slates: most positive actions first, then the newest.
     """
     lists: dict[str, list[Int]] = {}
