@@ -84,6 +84,7 @@ def test_diversity_by_hand() -> None:
     # Of three items the first two share one of two categories; the third is unlike both: unknown is not alike.
     assert diversity(np.array([[1, 5], [1, 6], [-1, -1]])) == pytest.approx((1 / 2 + 1 + 1) / 3)
     assert diversity(np.array([[1], [1]])) == 0.0
+    assert diversity(np.array([[-1], [-1]])) == 1.0
     assert np.isnan(diversity(np.array([[1]])))
     known = catalogue(3, categories=[[1], [1], [2]])
     found = list_metrics([rows(0, 1), rows(0, 2), rows(0)], [rows(0)] * 3, known, cutoffs=[2], k=2)

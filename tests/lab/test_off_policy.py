@@ -24,7 +24,12 @@ def test_estimates_by_hand() -> None:
     assert (found.effective, found.largest, found.clipped) == pytest.approx((9 / 4.5, 2.0, 0.0))
     spread = np.std(values(0.5, 0, 2, 0), ddof=1) / 2
     assert (found.low, found.high) == pytest.approx((found.value - 1.95996 * spread, found.value + 1.95996 * spread), abs=1e-5)
-    assert self_normalised(BY_HAND).value == pytest.approx(2.5 / 3)
+    normalised = self_normalised(BY_HAND)
+    assert normalised.value == pytest.approx(2.5 / 3)
+    # Each decision moves the ratio by w (r - v) / mean(w).
+    influence = values(0.5, 0.5, 2, 0) * (values(1, 0, 1, 0) - 2.5 / 3) / 0.75
+    margin = 1.95996 * np.sqrt((influence**2).sum() * 4 / 3) / 4
+    assert (normalised.low, normalised.high) == pytest.approx((2.5 / 3 - margin, 2.5 / 3 + margin), abs=1e-5)
     predicted, expected = values(0.5, 0.5, 0.5, 0.5), values(0.6, 0.6, 0.4, 0.4)
     terms = values(0.6 + 0.5 * 0.5, 0.6 - 0.5 * 0.5, 0.4 + 2 * 0.5, 0.4)
     assert doubly_robust(BY_HAND, predicted, expected).value == pytest.approx(terms.mean())

@@ -1,13 +1,14 @@
 """Lists judged: who makes them, how deep, and a split that nothing crosses."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from fourfold.data.world import World
-from fourfold.definition import Recommender
-from fourfold.events.types import Event
+from fourfold.definition import InNetwork, Recommender, Trending
+from fourfold.events.types import EdgeAdded, Event
 from fourfold.features.state import State
 from fourfold.features.view import View
 from fourfold.lab.list_metrics import Catalogue, ListMetrics
@@ -18,6 +19,7 @@ from fourfold.training.judged import Period
 from tests.features.samples import state_of
 from tests.lab.test_truth import PAST, SPLIT, post, show
 from tests.pipeline.samples import BARE, FULL, random_models
+from tests.strategies import START
 
 
 def judged(
@@ -51,17 +53,14 @@ def test_every_source_stands_beside_the_slate_and_popularity() -> None:
 
 
 def test_sources_are_asked_beyond_what_they_keep_and_what_the_member_has_met() -> None:
-    """Trending keeps two in serving; the member met the three most liked ones, and liked the fourth."""
-    from dataclasses import replace  # noqa: PLC0415
-
-    from fourfold.definition import Trending  # noqa: PLC0415
-
-    shallow = replace(BARE, sources=(Trending(keep=2, half_life="6h"),))
+    """Both sources keep two in serving; the member met the three most liked items, and liked the fourth."""
+    shallow = replace(BARE, sources=(Trending(keep=2, half_life="6h"), InNetwork(keep=2)))
     posts = [post(f"p{n}") for n in range(5)]
-    likes = [event for n in range(5) for m in range(5 - n) for event in show(1 + m, f"x{n}", f"p{n}")]
+    friends = [EdgeAdded(id=f"f{n}", time=START, kind="follows", source="m0", target=f"x{n}") for n in range(5)]
+    likes = [event for n in range(5) for m in range(5 - n) for event in show(1 + m, f"x{m}", f"p{n}")]
     met = [event for n in range(3) for event in show(5, "m0", f"p{n}", like=False)]
-    view = state([*posts, *likes, *met, *show(7, "m0", "p3")], shallow)
-    assert judged(view, k=1)["trending"]["recall@1"] == 1.0
+    found = judged(state([*posts, *friends, *likes, *met, *show(7, "m0", "p3")], shallow), k=1)
+    assert (found["trending"]["recall@1"], found["in_network"]["recall@1"]) == (1.0, 1.0)
 
 
 def test_the_union_goes_by_the_best_place_in_any_source() -> None:
