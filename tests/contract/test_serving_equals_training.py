@@ -112,6 +112,7 @@ def test_with_a_memory_every_impression_is_an_example_once_and_keeps_its_outcome
     for hour in (0, 13):  # an item that comes back long after: what is done then is not the outcome of the first time
         events.append(Impression(id=f"r{hour}", time=START + hour * HOUR + 1, viewer="m0", item="p1", surface="feed"))
     events.append(Action(id="r", time=START + 13 * HOUR + 9, viewer="m0", item="p1", surface="feed", name="like"))
+    events.sort(key=lambda event: event.time)
     found, wanted = (examples(state_of(events, d).view(), Encoder(d), 0, END) for d in (FORGETFUL, WINDOWED))
     rows_of = [
         sorted(
