@@ -4,8 +4,9 @@ Sources are asked deeper than they answer in serving, so that their reach is see
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -33,6 +34,8 @@ PATIENCE_MS = 60_000
 """The budget of a slate that is judged: no source is cut short."""
 
 OnMember = Callable[[int, int | None], None]
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -44,8 +47,8 @@ class _Lists:
     pipeline: Pipeline
     encoder: Encoder
     k: int
+    executor: Executor
     popular: dict[int, Int]
-    shared: dict[tuple[str, int], Proposal]
 
     def of(self, viewer: int, time: int) -> Mapping[str, Int]:
         name = self.view.ids(self.view.definition.viewer.name, np.array([viewer]))[0]
@@ -80,15 +83,26 @@ class _Lists:
 
     def _asked(self, ask: Ask, source: Source, known: Context) -> Proposal:
         """A source's proposal, deep enough to leave `CUTOFFS[-1]` items when those that the member has met are gone."""
-        if not isinstance(source, Trending):
-            met = len(np.unique(known.entries.item))
-            return SOURCES[source.kind](ask, replace(source, keep=CUTOFFS[-1] + met))
-        key = (source.kind, known.time)
-        if key not in self.shared:
-            self.shared[key] = SOURCES[source.kind](
-                ask, replace(source, keep=max(ask.view.size(ask.view.definition.item.name), 1))
-            )
-        return self.shared[key]
+        met = len(np.unique(known.entries.item))
+        depth = max(ask.view.size(ask.view.definition.item.name), 1) if isinstance(source, Trending) else CUTOFFS[-1] + met
+        return self.executor.submit(SOURCES[source.kind], ask, replace(source, keep=depth)).result()
+
+
+class _Sharing(ThreadPoolExecutor):
+    """Where sources run. What is trending is the same for all members as of a time, and is computed once."""
+
+    def __init__(self, workers: int) -> None:
+        super().__init__(workers)
+        self._trending: dict[tuple[Trending, int], Future[Any]] = {}
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        ask, source = args[0], args[1]
+        if not (isinstance(ask, Ask) and isinstance(source, Trending)):
+            return super().submit(fn, *args, **kwargs)
+        key = source, ask.context.time
+        if key not in self._trending:
+            self._trending[key] = super().submit(fn, *args, **kwargs)
+        return self._trending[key]
 
 
 def judge_lists(
@@ -127,9 +141,9 @@ def judge_lists(
     pipeline fills up slates: most positive actions first, then the newest.
     """
     lists: dict[str, list[Int]] = {}
-    with ThreadPoolExecutor(max(len(view.definition.sources), 1)) as executor:
+    with _Sharing(max(len(view.definition.sources), 1)) as executor:
         pipeline = Pipeline(view.definition, lambda: view, lambda: models, budget_ms=PATIENCE_MS, executor=executor)
-        maker = _Lists(view, models, pipeline, Encoder(view.definition), k, {}, {})
+        maker = _Lists(view, models, pipeline, Encoder(view.definition), k, executor, {})
         for done, (viewer, time) in enumerate(zip(truth.viewers.tolist(), truth.times.tolist(), strict=True)):
             for name, items in maker.of(viewer, time).items():
                 lists.setdefault(name, []).append(items)
