@@ -20,8 +20,7 @@ What is timed, as the median over rounds in which the sides take turns:
   ``get_historical_features(entity_df, features).to_df()``, which reads its file and takes as many threads as it likes (dask's
   default); DuckDB's by one ``ASOF LEFT JOIN``, to Arrow. Ours and DuckDB's run on one thread.
 
-`detail.counters_ms` is a request of 512 candidates for 10 counts and rates over windows of a million impressions and actions,
-without a peer: Feast keeps what another system has counted.
+`detail.counters_ms` is a request of 512 candidates for 10 counts and rates over windows of a million impressions and actions.
 """
 
 import statistics
