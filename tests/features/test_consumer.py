@@ -1,17 +1,11 @@
 """The state consumer: what is committed is the state of the log up to its offset, however the process ended."""
 
-import itertools
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
-import msgspec
-import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -19,51 +13,17 @@ from hypothesis import strategies as st
 
 import fourfold.features.consumer as module
 from fourfold.data.world import World
-from fourfold.definition import Count, Recommender
-from fourfold.durable.environment import StorageFullError
 from fourfold.events.lmdb_log import LmdbLog
-from fourfold.events.types import EntityUpsert, Event, Impression, batch_of
+from fourfold.events.types import EntityUpsert, Event, batch_of
 from fourfold.features.consumer import MANIFEST, StateConsumer
-from fourfold.features.numbers import numbers
-from fourfold.features.saved import Manifest, StateLostError, write_merged
+from fourfold.features.saved import StateLostError
 from fourfold.features.state import State
-from fourfold.features.timeline import timeline
 from fourfold.features.view import View
 from fourfold.stores.consumer import ConsumerStore, StaleConsumerError
 from fourfold.surfaces.presets import world
 from tests.durable.children import Child
-from tests.features.samples import all_pairs, state_of
-from tests.strategies import HOUR, MEMBERS, START, TINY, logs
-
-MOMENTS = [START + 12 * HOUR, START + 25 * HOUR]
-OTHER = replace(TINY, features=(*TINY.features, Count("hides", ("item",), event="hide")))
-
-
-@contextmanager
-def opened(folder: Path) -> Iterator[tuple[LmdbLog, ConsumerStore]]:
-    with LmdbLog(folder / "log", map_size=1 << 20) as log, ConsumerStore(folder / "state", map_size=1 << 20) as store:
-        yield log, store
-
-
-def answers(view: View) -> list[object]:
-    """What can be asked of a view, by ids, so that views which number their rows differently can be compared."""
-    members, posts, when, _ = all_pairs(view, MOMENTS)
-    rows = view.rows("member", MEMBERS)
-    known = rows[rows >= 0]
-    found = timeline(view, known, np.full(len(known), MOMENTS[-1]))
-    edges = view.neighbours("follows", known, np.full(len(known), MOMENTS[-1]))
-    return [
-        np.nan_to_num(numbers(view, view.definition.features, members, posts, when), nan=-1e9).tolist(),
-        view.alive("post", posts, when).tolist(),
-        [view.text("post", "title", int(row), MOMENTS[-1]) for row in posts if row >= 0],
-        view.ids("post", found.item),
-        [column.tolist() for column in (found.time, found.request, found.seen, found.shown, found.actions, found.starts)],
-        sorted(zip(view.ids("member", known[edges["query"]]), view.ids("member", edges["other"]), strict=True)),
-    ]
-
-
-def expected(events: Sequence[Event], definition: Recommender = TINY) -> list[object]:
-    return answers(state_of(events, definition).view())
+from tests.features.consumers import OTHER, answers, expected, files, filled, kept, manifest, opened, shown
+from tests.strategies import START, TINY, logs
 
 
 @settings(max_examples=25)
@@ -88,21 +48,6 @@ def test_a_restart_goes_on_where_the_commit_was(
             assert answers(consumer.view()) == expected(events)
 
 
-@settings(max_examples=15)
-@given(logs(), st.integers(1, 9), st.integers(1, 9), st.booleans())
-def test_a_backlog_is_settled_on_the_way(events: list[Event], every: int, rows: int, commits: bool) -> None:
-    with TemporaryDirectory() as folder, opened(Path(folder)) as (log, store), pytest.MonkeyPatch.context() as patched:
-        patched.setattr(module, "SETTLE_EVENTS", every)
-        patched.setattr(module, "LARGE_RUN", rows)
-        patched.setattr("fourfold.events.lmdb_log.READ_ROWS", 3)
-        log.append(batch_of(events), START)
-        consumer = StateConsumer(TINY, log, store, commits=commits)
-        consumer.catch_up()
-        assert answers(consumer.state.view()) == expected(events)
-        assert commits or not store.offset
-        assert files(store) == (set() if not store.offset else manifest(store).files)
-
-
 @settings(max_examples=10)
 @given(logs(), st.integers(1, 9))
 def test_catching_up_in_steps_is_catching_up(events: list[Event], step: int) -> None:
@@ -121,28 +66,6 @@ def test_catching_up_in_steps_is_catching_up(events: list[Event], step: int) -> 
 def home(tmp_path: Path) -> Iterator[tuple[LmdbLog, ConsumerStore]]:
     with opened(tmp_path) as both:
         yield both
-
-
-def shown(number: int, item: str = "p0") -> Impression:
-    return Impression(id=f"i{number}", time=START + number, viewer=f"m{number % 3}", item=item, surface="feed")
-
-
-def filled(home: tuple[LmdbLog, ConsumerStore], events: int) -> StateConsumer:
-    """A consumer that has committed so many impressions."""
-    log, store = home
-    log.append(batch_of(shown(number) for number in range(events)), START)
-    consumer = StateConsumer(TINY, log, store)
-    consumer.catch_up()
-    consumer.commit()
-    return consumer
-
-
-def manifest(store: ConsumerStore) -> Manifest:
-    return msgspec.json.decode(store.get(MANIFEST) or b"", type=Manifest)
-
-
-def kept(store: ConsumerStore) -> set[bytes]:
-    return {key for key, _ in store.scan()}
 
 
 def test_a_commit_writes_what_is_new(home: tuple[LmdbLog, ConsumerStore], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,158 +88,6 @@ def test_a_commit_writes_what_is_new(home: tuple[LmdbLog, ConsumerStore], monkey
     consumer.commit()  # nothing is new
     assert len(written) == 64
     assert kept(store) == {MANIFEST, *manifest(store).keys}, "runs left behind"
-
-
-def files(store: ConsumerStore) -> set[str]:
-    folder = store.files.folder
-    return {path.name for path in folder.iterdir()} - {"lock"} if folder.exists() else set()
-
-
-@pytest.fixture
-def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files from a few rows on."""
-    monkeypatch.setattr(module, "LARGE_RUN", 4)
-
-
-@pytest.mark.usefixtures("small_files")
-def test_large_runs_are_mapped_and_files_that_no_manifest_names_are_removed(home: tuple[LmdbLog, ConsumerStore]) -> None:
-    consumer = filled(home, 300)
-    log, store = home
-    for number in range(300, 330):
-        log.append(batch_of([shown(number)]), START)
-        consumer.catch_up()
-        consumer.commit()
-        assert files(store) == manifest(store).files
-        assert kept(store) == {MANIFEST, *manifest(store).keys}
-    table = consumer.state.view().table("impression")
-    mapped = [run for run in table.runs if run.mapped]
-    assert sum(len(run) for run in table.runs if not run.mapped) < 4
-    assert all(len(older) >= 2 * len(newer) for older, newer in itertools.pairwise(mapped))
-    again = StateConsumer(TINY, log, store).state.view()
-    assert [run.mapped for run in again.table("impression").runs] == [run.mapped for run in table.runs]
-    assert [run.newest for run in again.table("impression").runs] == [run.newest for run in table.runs]
-    assert answers(again) == expected([shown(n) for n in range(330)])
-
-
-@pytest.mark.usefixtures("small_files")
-@pytest.mark.parametrize("commits", [True, False])
-def test_a_backlog_does_not_stay_in_memory(
-    home: tuple[LmdbLog, ConsumerStore], monkeypatch: pytest.MonkeyPatch, commits: bool
-) -> None:
-    monkeypatch.setattr(module, "SETTLE_EVENTS", 40)
-    monkeypatch.setattr("fourfold.events.lmdb_log.READ_ROWS", 10)
-    log, store = home
-    log.append(batch_of(shown(number) for number in range(95)), START)
-    consumer = StateConsumer(TINY, log, store, commits=commits)
-    consumer.catch_up()
-    assert store.offset == (80 if commits else 0)
-    assert len(files(store)) == len(manifest(store).files if commits else ())
-    table = consumer.state.view().table("impression")
-    assert sum(len(run) for run in table.runs if not run.mapped) == 15
-    assert answers(consumer.state.view()) == expected([shown(n) for n in range(95)])
-
-
-@pytest.mark.usefixtures("small_files")
-def test_who_maps_a_file_keeps_it_when_another_process_commits(tmp_path: Path) -> None:
-    with opened(tmp_path) as home, opened(tmp_path) as reading:
-        writer = filled(home, 40)
-        reader = StateConsumer(TINY, *reading, commits=False)
-        before = files(home[1])
-        home[0].append(batch_of(shown(number) for number in range(40, 200)), START)
-        writer.catch_up()
-        writer.commit()
-        assert not before & files(home[1])
-        assert answers(reader.state.view()) == expected([shown(n) for n in range(40)])
-
-
-@pytest.mark.usefixtures("small_files")
-def test_a_commit_that_is_refused_leaves_no_file_and_keeps_the_state(tmp_path: Path) -> None:
-    with opened(tmp_path) as home, opened(tmp_path) as other:
-        first, second = StateConsumer(TINY, *home), StateConsumer(TINY, *other)
-        home[0].append(batch_of(shown(number) for number in range(50)), START)
-        for consumer in (first, second):
-            consumer.catch_up()
-        first.commit()
-        for _ in range(2):
-            with pytest.raises(StaleConsumerError):
-                second.commit()
-            assert files(home[1]) == manifest(home[1]).files
-            assert answers(second.view()) == expected([shown(n) for n in range(home[0].end)])
-            home[0].append(batch_of(shown(number) for number in range(50, 90)), START)
-        second.catch_up()
-        second.take_over()
-        assert files(home[1]) == manifest(home[1]).files
-        assert answers(StateConsumer(TINY, *home).state.view()) == expected([shown(n) for n in range(90)])
-
-
-@pytest.mark.usefixtures("small_files")
-def test_a_commit_without_room_for_a_file_can_be_made_again(
-    home: tuple[LmdbLog, ConsumerStore], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    consumer = filled(home, 30)
-    log, store = home
-    log.append(batch_of(shown(number) for number in range(30, 90)), START)
-    consumer.catch_up()
-    writing, left = write_merged, iter([1, 1])
-
-    def full(*given: Any) -> Any:
-        if next(left, None) is None:
-            raise StorageFullError("the disk takes no more")
-        return writing(*given)
-
-    before = files(store)
-    with monkeypatch.context() as patched:
-        patched.setattr(module, "write_merged", full)
-        with pytest.raises(StorageFullError):
-            consumer.commit()
-    assert files(store) == before == manifest(store).files
-    assert answers(consumer.state.view()) == expected([shown(n) for n in range(90)])
-    consumer.commit()
-    assert answers(StateConsumer(TINY, log, store).state.view()) == expected([shown(n) for n in range(90)])
-
-
-@pytest.mark.usefixtures("small_files")
-def test_what_arrives_during_a_commit_is_not_lost(home: tuple[LmdbLog, ConsumerStore], monkeypatch: pytest.MonkeyPatch) -> None:
-    """New events, and a late change of what is counted in the runs that are being put into files."""
-    log, store = home
-    events: list[Event] = [EntityUpsert(id="u", time=START, type="post", key="p0", attributes={"author": "m0"})]
-    events += [shown(number) for number in range(1, 60)]
-    log.append(batch_of(events), START)
-    consumer, writing = StateConsumer(TINY, log, store), write_merged
-    consumer.catch_up()
-    late: list[Event] = [
-        EntityUpsert(id="late", time=START + 30, type="post", key="p0", attributes={"author": "m1"}),
-        *(shown(number) for number in range(60, 80)),
-    ]
-
-    def disturbed(*given: Any) -> Any:
-        if log.end == len(events):
-            log.append(batch_of(late), START)
-            consumer.catch_up()
-        return writing(*given)
-
-    monkeypatch.setattr(module, "write_merged", disturbed)
-    consumer.commit()
-    assert (store.offset, consumer.state.offset) == (60, 81)
-    assert answers(consumer.state.view()) == expected([*events, *late])
-    assert answers(StateConsumer(TINY, log, store).state.view()) == expected(events)
-    consumer.commit()
-    assert answers(StateConsumer(TINY, log, store).state.view()) == expected([*events, *late])
-
-
-@pytest.mark.usefixtures("small_files")
-def test_a_missing_or_cut_off_file_is_named(home: tuple[LmdbLog, ConsumerStore]) -> None:
-    filled(home, 30)
-    name = sorted(files(home[1]))[0]
-    path = home[1].files.folder / name
-    whole = path.read_bytes()
-    for damage, said in ((whole[:-8], "bytes and not"), (b"\0" * len(whole), "is damaged")):
-        path.write_bytes(damage)
-        with pytest.raises(StateLostError, match=f"{name}.*{said}.*remove the state's folder to compute it from the log again"):
-            StateConsumer(TINY, *home)
-    path.unlink()
-    with pytest.raises(StateLostError, match="missing; remove the state's folder"):
-        StateConsumer(TINY, *home, commits=False)
 
 
 def test_a_commit_of_nothing_writes_nothing(home: tuple[LmdbLog, ConsumerStore]) -> None:
