@@ -172,7 +172,18 @@ def _order_ties(order: Int, equal: Column, ties: Column) -> None:
     rows = np.flatnonzero(np.append(equal, False) | np.append(False, equal))
     group = np.cumsum(np.append(True, ~equal))[rows]
     among = order[rows]
-    order[rows] = among[np.lexsort((ties[among], group))]
+    order[rows] = among[_by_group(group, ties[among])]
+
+
+def _by_group(group: Int, ties: Column) -> Int:
+    """The order of rows by (group, tie); groups ascend."""
+    # Group and the first bits of the tie as one number: sorting these is several times faster than sorting by two.
+    bits = np.uint64(int(group[-1]).bit_length())
+    wide = ties.astype(np.uint64) << np.uint64(64 - 8 * ties.dtype.itemsize)
+    order = np.argsort((group.astype(np.uint64) << (np.uint64(64) - bits)) | (wide >> bits), kind="stable")
+    wide = wide[order]
+    exact = (wide[1:] >= wide[:-1]) | (group[1:] != group[:-1])
+    return order if exact.all() else np.lexsort((ties, group))
 
 
 def _order(keys: Int, times: Int, ties: Column) -> Int:
