@@ -22,7 +22,10 @@ time = { column = "when", format = "iso" }
 position = "rank"
 request = "page"
 context = { tab = "tab", device = "phone" }
-actions = { click = "clicked", buy = { column = "amount", at_least = 0.01, value = "amount" } }
+[logs.actions]
+click = "clicked"
+buy = { column = "amount", at_least = 0.01, value = "amount" }
+deep = { column = "amount", per = "rank", at_least = 12.5 }
 
 [[entities]]
 type = "post"
@@ -77,7 +80,7 @@ def test_a_whole_mapping(shop: Path) -> None:
     contexts = {"p:1": {"tab": "1"}, "p2": {"tab": "2", "device": "x"}}
     assert all(e.context == contexts[e.item] for e in events if isinstance(e, Impression | Action))
     done = [(e.item, e.name, e.value) for e in events if isinstance(e, Action)]
-    assert done == [("p:1", "click", None), ("p2", "buy", 12.5)]
+    assert done == [("p:1", "click", None), ("p2", "buy", 12.5), ("p2", "deep", None)]
     assert [(e.source, e.target, e.time - AT) for e in events if isinstance(e, EdgeAdded)] == [("u1", "u2", 500)]
     assert [e.time for e in events] == sorted(e.time for e in events)
 
@@ -165,7 +168,7 @@ def test_a_wrong_column_or_file_is_named_with_what_there_is(shop: Path, old: str
             r"entities\[0\]\.attributes\.price\.kind: .*got 'float'; write 'category', 'number', .*",
         ),
         (
-            FULL.replace("at_least", "atleast"),
+            FULL.replace("at_least = 0.01", "atleast = 0.01"),
             r"logs\[0\]\.actions\.buy\.atleast: Extra inputs are not permitted, got 0\.01; .*",
         ),
         (FULL.replace('click = "clicked"', "click = 1"), r"logs\[0\]\.actions\.click: Input should be a valid string, got 1"),

@@ -50,6 +50,14 @@ def test_an_acknowledged_event_is_in_the_next_slate(tmp_path: Path) -> None:
         assert home.log.end == online.consumer.state.offset, "without log_impressions nothing is written"
 
 
+def test_logged_impressions_carry_the_context_of_their_request(tmp_path: Path) -> None:
+    with served(tmp_path, LOGGING) as (home, online):
+        end = home.log.end
+        slate = online.recommend(Request(viewer="m1", size=3, context={"tab": "home"}))
+        assert [(shown.item, shown.context) for shown in logged(home, end)] == [(item, {"tab": "home"}) for item in ids(slate)]
+        assert slate.items
+
+
 def test_the_log_clock_stands_just_after_the_newest_event(tmp_path: Path) -> None:
     with served(tmp_path) as (_, online):
         newest = online.consumer.state.view().newest_event_time

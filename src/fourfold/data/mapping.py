@@ -69,9 +69,10 @@ class TimeMapping(_Table):
 
 
 class ActionMapping(_Table):
-    """When a row tells of an action: ``at_least <= column <= at_most``."""
+    """When a row tells of an action: ``at_least <= column <= at_most``, with `per` the column divided by that one."""
 
     column: str
+    per: str | None = None
     at_least: float = 1.0
     at_most: float = float("inf")
     value: str | None = None
@@ -312,11 +313,11 @@ def _checked(kind: str, tables: Sequence[T], folder: Path) -> Iterator[tuple[T, 
 
 
 def _inner(key: str, rule: ActionMapping | ActionNameMapping) -> Iterator[tuple[str, str]]:
-    return ((f"{key}.{name}", column) for name, column in _named(rule, ("column", "value")))
+    return ((f"{key}.{name}", column) for name, column in _named(rule, ("column", "value", "per")))
 
 
 def _named(table: pydantic.BaseModel, keys: Sequence[str]) -> Iterator[tuple[str, str]]:
     for key in keys:
-        value = getattr(table, key)
+        value = getattr(table, key, None)
         if value is not None:
             yield key, value
