@@ -21,6 +21,9 @@ ROOT = Path(__file__).resolve().parents[1]
 CONSTRAINTS = ROOT / "constraints.txt"
 OLDEST = (3, 11)
 CPU_WHEELS = "https://download.pytorch.org/whl/cpu"
+OPEN_BANDIT = "obp==0.4.1"
+"""Carries the sample of the Open Bandit Dataset that tests read. Nobody imports it, so its dependencies stay away."""
+
 CPU_SECONDS = 10
 """How long the index of CPU builds may be silent before the install goes on without it."""
 
@@ -50,6 +53,7 @@ def install(folder: Path) -> None:
     say("the other dependencies, as pinned in constraints.txt")
     pip(python, "install", "--constraint", str(CONSTRAINTS), "setuptools")
     pip(python, "install", "--constraint", str(CONSTRAINTS), "--no-build-isolation", "--editable", f"{ROOT}[dev,docs]")
+    pip(python, "install", "--no-deps", OPEN_BANDIT)
     say(f"done: {folder}/bin/fourfold")
 
 

@@ -147,8 +147,8 @@ def test_what_is_no_question_is_refused() -> None:
 def test_open_bandit() -> None:
     """The sample of the Open Bandit Dataset: the value of showing at random, from what Thompson sampling logged."""
     package = find_spec("obp")
-    if package is None or package.origin is None:
-        pytest.skip("the package obp is not installed")
+    assert package is not None, "the package obp, which carries the data, is missing; tools/install.py installs it"
+    assert package.origin is not None
     folder = Path(package.origin).parent / "dataset" / "obd"
     columns = pa_csv.ConvertOptions(include_columns=["click", "propensity_score"])
     logged, truth = (
