@@ -15,6 +15,8 @@ from fourfold.lab.list_metrics import Catalogue, ListMetrics
 from fourfold.lab.slates import judge_lists
 from fourfold.lab.truth import Truth, after_split
 from fourfold.pipeline.models import Models, Untrained
+from fourfold.pipeline.pipeline import Pipeline
+from fourfold.pipeline.slate import Request, Slate
 from fourfold.training.judged import Period
 from tests.features.samples import state_of
 from tests.lab.test_truth import PAST, SPLIT, post, show
@@ -109,3 +111,18 @@ def test_the_seed_alone_decides() -> None:
 
 def test_nobody_to_judge() -> None:
     assert judged(state(PAST)) == {}
+
+
+def test_slates_are_asked_for_with_the_given_contexts(monkeypatch: pytest.MonkeyPatch) -> None:
+    view = state([*PAST, *show(7, "m0", "p1"), *show(6, "m2", "p2")])
+    asked, recommend = {}, Pipeline.recommend
+
+    def noted(pipeline: Pipeline, request: Request, now: int) -> Slate:
+        asked[request.viewer] = request.context
+        return recommend(pipeline, request, now)
+
+    monkeypatch.setattr(Pipeline, "recommend", noted)
+    judged(view, contexts=[{"tab": "1"}, {"tab": "2"}])
+    assert asked == {"m0": {"tab": "1"}, "m2": {"tab": "2"}}
+    judged(view)
+    assert asked == {"m0": {}, "m2": {}}

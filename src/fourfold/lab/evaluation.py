@@ -16,6 +16,7 @@ from fourfold.lab.list_metrics import Catalogue, ListMetrics
 from fourfold.lab.slates import SLATE, OnMember, judge_lists
 from fourfold.lab.truth import Truth, after_split, leave_one_out
 from fourfold.lab.unseen import Taken, Unseen
+from fourfold.lab.usual_context import usual_contexts
 from fourfold.models.ranker import Ranker
 from fourfold.pipeline.models import Models
 from fourfold.training.evaluation import ActionMetrics, action_metrics, judge
@@ -139,13 +140,11 @@ def judge_version(
     since = period.first
     if since is None:
         raise NothingToJudgeError(_nothing(manifest, unseen))
-    truth = _truth(view, period, since, question)
-    before = period.entries.time < since
-    catalogue = Catalogue.of(view, period.entries.item[before & period.entries.shown], since)
-    lists = judge_lists(view, models, truth, catalogue, k=question.k, seed=question.seed, on_member=on_member)
+    lists = _lists(view, models, period, since, question, on_member)
     on_stage(f"judging {int(period.judged.sum())} impressions")
     actions, parts = _judged(view, period, ranker, question, since)
     entries, judged = period.entries, period.judged
+    before = entries.time < since
     return Evaluation(
         surface=manifest.surface,
         version=manifest.version,
@@ -170,6 +169,23 @@ def judge_version(
 def _period(view: View, manifest: Manifest, unseen: Unseen | None) -> Period:
     before = view.newest_time + 1
     return Period.of(view, 0, before, unseen.log) if unseen else Period.of(view, manifest.unseen_since, before)
+
+
+def _lists(
+    view: View, models: Models, period: Period, since: int, question: Question, on_member: OnMember
+) -> dict[str, ListMetrics]:
+    """Metrics of the slates and of all other lists."""
+    truth, entries = _truth(view, period, since, question), period.entries
+    return judge_lists(
+        view,
+        models,
+        truth,
+        Catalogue.of(view, entries.item[(entries.time < since) & entries.shown], since),
+        k=question.k,
+        seed=question.seed,
+        contexts=usual_contexts(view, entries, truth.viewers, truth.times),
+        on_member=on_member,
+    )
 
 
 def _truth(view: View, period: Period, since: int, question: Question) -> Truth:

@@ -50,21 +50,21 @@ class _Lists:
     executor: Executor
     popular: dict[int, Int]
 
-    def of(self, viewer: int, time: int) -> Mapping[str, Int]:
+    def of(self, viewer: int, time: int, where: Mapping[str, str]) -> Mapping[str, Int]:
         name = self.view.ids(self.view.definition.viewer.name, np.array([viewer]))[0]
         everything = self.view.all_rows(self.view.definition.item.name)
         allowed = kept(Asked(self.view, name, viewer, time), self.view.definition.filters, everything)[0]
         if time not in self.popular:
             self.popular[time] = by_popularity(Asked(self.view, "", -1, time))
         popular = self.popular[time]
-        lists = {SLATE: self._slate(name, time), POPULARITY: popular[allowed[popular]][: CUTOFFS[-1]]}
+        lists = {SLATE: self._slate(name, time, where), POPULARITY: popular[allowed[popular]][: CUTOFFS[-1]]}
         proposals = self._proposals(viewer, time, allowed)
         pool = Pool.merge(proposals)
         lists[UNION] = pool.items[best_first(self.view, pool.items, pool.source_scores(), CUTOFFS[-1])]
         return lists | {kind: proposal.items for kind, proposal in proposals.items()}
 
-    def _slate(self, viewer: str, time: int) -> Int:
-        slate = self.pipeline.recommend(Request(viewer=viewer, size=self.k, time=time), time)
+    def _slate(self, viewer: str, time: int, where: Mapping[str, str]) -> Int:
+        slate = self.pipeline.recommend(Request(viewer=viewer, size=self.k, time=time, context=dict(where)), time)
         return self.view.rows(self.view.definition.item.name, [item.item for item in slate.items])
 
     def _proposals(self, viewer: int, time: int, allowed: Mask) -> dict[str, Proposal]:
@@ -113,6 +113,7 @@ def judge_lists(
     *,
     k: int,
     seed: int = 0,
+    contexts: Sequence[Mapping[str, str]] | None = None,
     on_member: OnMember,
 ) -> dict[str, ListMetrics]:
     """Metrics of ``slate`` (the whole pipeline), ``popularity``, each source by its kind, and the ``union`` of all sources.
@@ -131,6 +132,8 @@ def judge_lists(
         How long slates are, and where all but the recall of sources is measured.
     seed : int
         Of the bootstrap.
+    contexts : sequence of dict, optional
+        The context that each member's slate is asked for with; none by default.
     on_member : callable
         Called with the members done so far and their total.
 
@@ -144,8 +147,9 @@ def judge_lists(
     with _Sharing(max(len(view.definition.sources), 1)) as executor:
         pipeline = Pipeline(view.definition, lambda: view, lambda: models, budget_ms=PATIENCE_MS, executor=executor)
         maker = _Lists(view, models, pipeline, Encoder(view.definition), k, executor, {})
-        for done, (viewer, time) in enumerate(zip(truth.viewers.tolist(), truth.times.tolist(), strict=True)):
-            for name, items in maker.of(viewer, time).items():
+        asked = zip(truth.viewers.tolist(), truth.times.tolist(), contexts or [{}] * len(truth), strict=True)
+        for done, (viewer, time, where) in enumerate(asked):
+            for name, items in maker.of(viewer, time, where).items():
                 lists.setdefault(name, []).append(items)
             on_member(done + 1, len(truth))
     return {
