@@ -3,25 +3,22 @@
 If asked to, what is published is trained once more on everything, so that it has seen the newest days.
 """
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import numpy as np
-import torch
 from msgspec import Struct
 
-from fourfold import __version__
 from fourfold.features.encoding import Encoder
-from fourfold.features.table import Column, Int
+from fourfold.features.table import Int
 from fourfold.features.view import NEVER, View
 from fourfold.training.calibration import calibrate
+from fourfold.training.described import Judged, manifest_of, rows_before
 from fourfold.training.evaluation import ActionMetrics, action_metrics, judge
 from fourfold.training.examples import examples
 from fourfold.training.findings import outcome_findings
 from fourfold.training.loop import TrainingConfig
-from fourfold.training.manifest import CalibrationReport, Finding, HeldOut, Manifest, TrainingData
+from fourfold.training.manifest import CalibrationReport, Finding, HeldOut
 from fourfold.training.parts import Checkpoints, NothingToTrainError, OnFinding, OnStage, Trained, Training
 from fourfold.training.registry import Registry
 
@@ -48,15 +45,6 @@ class TrainingOutcome(Struct, frozen=True, kw_only=True):
     actions: dict[str, ActionMetrics]
     calibration: CalibrationReport | None
     findings: list[Finding]
-
-
-@dataclass(frozen=True)
-class _Judged:
-    """What held-out time said of a ranker."""
-
-    held_out: HeldOut | None = None
-    actions: dict[str, ActionMetrics] = field(default_factory=dict)
-    calibration: CalibrationReport | None = None
 
 
 def split_time(view: View, holdout: float) -> int:
@@ -116,37 +104,24 @@ def run_training(
     NothingToTrainError
         If the definition has no part that is trained, or there is nothing to train it on.
     """
-    encoder, findings = Encoder(view.definition), list[Finding]()
+    findings = list[Finding]()
 
     def found(finding: Finding) -> None:
         findings.append(finding)
         on_finding(finding)
 
     saved = Checkpoints(checkpoints, view.definition.surface, checkpoint_seconds)
-    trained = Training(view, encoder, until, config, saved, on_stage, found).run()
-    judged = _judged(view, encoder, trained, until, on_stage)
+    training = Training(view, Encoder(view.definition), until, config, saved, on_stage, found)
+    trained = training.run()
+    judged = _judged(training, trained)
     for finding in outcome_findings(judged.actions, judged.calibration):
         found(finding)
     resumed_at, refit = _resumed_at(trained), refit and view.newest_time >= until
     if refit:
-        until = view.newest_time + 1
-        again = Training(view, encoder, until, config, saved, on_stage, lambda _: None, REFIT).run()
+        training = replace(training, until=view.newest_time + 1, on_finding=lambda _: None, name=REFIT)
+        again = training.run()
         trained, resumed_at = _calibrated_as(trained, again), resumed_at + _resumed_at(again)
-    manifest = Manifest(
-        **_definition(view, encoder),
-        created=created,
-        data=_data(view, until, trained),
-        seed=config.seed,
-        settings=asdict(config),
-        refit=refit,
-        code=__version__,
-        torch=str(torch.__version__),
-        held_out=judged.held_out,
-        metrics=_metrics(judged.actions),
-        intervals=_intervals(judged.actions),
-        calibration=judged.calibration,
-        findings=findings,
-    )
+    manifest = manifest_of(training, trained, judged, created=created, refit=refit, findings=findings)
     version = registry.publish(manifest, lambda folder: trained.write(view, folder))
     saved.clear()
     return TrainingOutcome(
@@ -156,7 +131,7 @@ def run_training(
         examples=manifest.data.examples,
         resumed_at=resumed_at,
         refit=refit,
-        trained_until=until,
+        trained_until=training.until,
         held_out=judged.held_out,
         actions=judged.actions,
         calibration=judged.calibration,
@@ -164,21 +139,22 @@ def run_training(
     )
 
 
-def _judged(view: View, encoder: Encoder, trained: Trained, until: int, on_stage: OnStage) -> _Judged:
+def _judged(training: Training, trained: Trained) -> Judged:
     """Calibrate the ranker on the earlier half of what was held back, and judge it on the rest."""
+    view, until = training.view, training.until
     end = view.newest_time + 1
     if trained.ranker is None or end <= until:
-        return _Judged()
+        return Judged()
     ranker = trained.ranker.model
-    on_stage("calibrate")
-    rows = examples(view, encoder, until, end)
+    training.on_stage("calibrate")
+    rows = examples(view, training.encoder, until, end)
     calibration = calibrate(ranker, rows)
     judged_from = calibration.last if calibration else until
-    on_stage("evaluate")
+    training.on_stage("evaluate")
     later = replace(rows.sequences, weight=np.where(rows.request >= judged_from, rows.sequences.weight, np.float32(0)))
     found = judge(ranker, view, [replace(rows, sequences=later)], judged_from)
     held_out = HeldOut(first=until, judged_from=judged_from, last=end)
-    return _Judged(held_out, action_metrics(view.definition, found), calibration)
+    return Judged(held_out, action_metrics(view.definition, found), calibration)
 
 
 def _calibrated_as(judged: Trained, again: Trained) -> Trained:
@@ -192,61 +168,10 @@ def _resumed_at(trained: Trained) -> int:
     return trained.ranker.resumed_at if trained.ranker else 0
 
 
-def _definition(view: View, encoder: Encoder) -> dict[str, Any]:
-    """What a manifest says of the definition."""
-    definition = view.definition
-    return {
-        "surface": definition.surface,
-        "kind": definition.ranker.kind if definition.ranker else "sources",
-        "definition_hash": definition.hash,
-        "trained_hash": definition.trained_hash,
-        "definition": definition.to_dict(),
-        "schema": msgspec.to_builtins(encoder.schema),
-    }
-
-
-def _metrics(actions: dict[str, ActionMetrics]) -> dict[str, float | None]:
-    """Every number of what was judged, under ``ACTION.METRIC``."""
-    return {
-        f"{action}.{name}": value
-        for action, found in actions.items()
-        for name, value in msgspec.structs.asdict(found).items()
-        if not name.endswith("_ci") and (value is None or isinstance(value, int | float))
-    }
-
-
-def _intervals(actions: dict[str, ActionMetrics]) -> dict[str, tuple[float, float]]:
-    """Every 95 % interval of what was judged, under ``ACTION.METRIC``."""
-    return {
-        f"{action}.{name.removesuffix('_ci')}": value
-        for action, found in actions.items()
-        for name, value in msgspec.structs.asdict(found).items()
-        if name.endswith("_ci") and value is not None
-    }
-
-
 def _dated_impressions(view: View) -> Int:
     """The times of all impressions whose time says more than their order."""
-    shown = _rows(view, "impression", NEVER)
+    shown = rows_before(view, "impression", NEVER)
     if not len(shown["time"]):
         return shown["time"]
     times: Int = shown["time"][view.details.of(shown["details"]).dated]
     return times
-
-
-def _data(view: View, until: int, trained: Trained) -> TrainingData:
-    times = np.concatenate([_rows(view, name, until)["time"] for name in ("impression", "action")])
-    return TrainingData(
-        events=len(times),
-        first=int(times.min(initial=until)),
-        last=until,
-        offset=view.offset,
-        examples=trained.ranker.examples if trained.ranker else 0,
-        hash=trained.ranker.examples_hash if trained.ranker else None,
-    )
-
-
-def _rows(view: View, table: str, before: int) -> dict[str, Column]:
-    """The rows of all viewers in a table before a time."""
-    viewers = view.all_rows(view.definition.viewer.name)
-    return view.table(table).slice(viewers, np.zeros_like(viewers), np.full_like(viewers, before))
