@@ -10,7 +10,9 @@ from starlette.exceptions import HTTPException
 from fourfold import __version__
 from fourfold.api.errors import ApiError, not_routed, refused
 from fourfold.api.guard import Guard
+from fourfold.api.key_file import NAME, KeyFile
 from fourfold.api.keys import Keys
+from fourfold.api.limits import Rate
 from fourfold.api.management import health, management
 from fourfold.api.openapi import document
 from fourfold.api.service import FOLLOW_SECONDS, Service
@@ -24,6 +26,7 @@ def create_app(
     surfaces: Sequence[str],
     *,
     keys: Iterable[str] = (),
+    rate: Rate | None = None,
     threads: int = RECOMMEND_THREADS,
     queue: int = RECOMMEND_QUEUE,
     follow_seconds: float = FOLLOW_SECONDS,
@@ -37,7 +40,10 @@ def create_app(
     surfaces : sequence of str
         What to serve.
     keys : iterable of str
-        API keys. Without any, only requests to a name of this machine (127.0.0.1, localhost) are answered.
+        API keys, beside those that `fourfold keys` makes. Without any, only requests to a name of this machine (127.0.0.1,
+        localhost) are answered.
+    rate : Rate, optional
+        What each key may send to this process; no limit otherwise.
     threads, queue : int
         How many slates are computed at once, and how many requests may wait before new ones are answered with 429.
     follow_seconds : float
@@ -48,7 +54,8 @@ def create_app(
     HomeError, DefinitionError, ApiKeyError
         If a surface has no definition, or a key cannot be used.
     """
-    service, accepted = Service(home, surfaces, follow_seconds=follow_seconds), Keys(keys)
+    service = Service(home, surfaces, follow_seconds=follow_seconds)
+    accepted = Keys(keys, KeyFile(home.path / NAME))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -64,7 +71,7 @@ def create_app(
         redirect_slashes=False,
         exception_handlers={ApiError: refused, HTTPException: not_routed},
     )
-    app.add_middleware(Guard, keys=accepted)
+    app.add_middleware(Guard, keys=accepted, rate=rate)
     recommend = recommend_route(service, Workers(threads, queue))
     events = events_route(service, Workers(EVENT_THREADS, EVENT_QUEUE))
     app.router.routes += [TrafficRoute("/v1/{surface}/recommend", recommend), TrafficRoute("/v1/events", events)]

@@ -1,6 +1,7 @@
-"""What surrounds every request: the key check, security headers, one log line, and an answer even where the code fails."""
+"""What surrounds every request: keys, roles and limits, security headers, one log line, and an answer where the code fails."""
 
 import logging
+import math
 import re
 import time
 import uuid
@@ -11,7 +12,9 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fourfold.api.errors import ApiError
-from fourfold.api.keys import Keys
+from fourfold.api.keys import ANYBODY, Caller, Keys
+from fourfold.api.limits import Limits, Rate
+from fourfold.api.roles import needed_role
 
 logger = logging.getLogger("fourfold.api.requests")
 
@@ -41,10 +44,12 @@ class Guard:
     keys : Keys
         With keys, every path but `OPEN_PATHS` needs one. Without, only requests that name this machine as their host are
         served, so that no web page can reach the service through a name of its own that leads here.
+    rate : Rate
+        What each caller may send to this process.
     """
 
-    def __init__(self, app: ASGIApp, keys: Keys) -> None:
-        self._app, self._keys = app, keys
+    def __init__(self, app: ASGIApp, keys: Keys, rate: Rate | None = None) -> None:
+        self._app, self._keys, self._limits = app, keys, Limits(rate or Rate())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -53,11 +58,12 @@ class Guard:
             return
         exchange = _Exchange(scope, send)
         try:
-            refusal = self._refusal(scope["path"], exchange.headers)
-            if refusal is None:
-                await self._app(scope, receive, exchange.send)
-            else:
+            try:
+                self._admit(exchange)
+            except ApiError as refusal:
                 await refusal.response()(scope, receive, exchange.send)
+            else:
+                await self._app(scope, self._counted(exchange, receive), exchange.send)
         except ClientDisconnect:
             exchange.status = _CLIENT_LEFT
         except Exception:
@@ -66,15 +72,45 @@ class Guard:
         finally:
             exchange.log()
 
-    def _refusal(self, path: str, headers: Headers) -> ApiError | None:
+    def _admit(self, exchange: "_Exchange") -> None:
+        """Let a request in, or say why not."""
+        method, path = exchange.scope["method"], exchange.scope["path"]
         if path in OPEN_PATHS:
-            return None
+            return
+        exchange.caller = caller = self._caller(exchange.headers)
+        needed = needed_role(method, path)
+        if not caller.role.allows(needed):
+            error = f"the key's role is {caller.role}, and this needs {needed}"
+            raise ApiError(403, error, f"a key that `fourfold keys create NAME --role {needed}` makes")
+        if exchange.headers.get("content-encoding", "identity").strip().lower() != "identity":
+            # What a small body unpacks to has no bound that is known before.
+            raise ApiError(415, "the body is compressed", "the same body without Content-Encoding")
+        wait = self._limits.admit(caller.name, time.monotonic())
+        if wait > 0:
+            again = {"Retry-After": str(math.ceil(wait))}
+            raise ApiError(429, "this key has sent all that it may for now", "it again after Retry-After seconds", again)
+
+    def _caller(self, headers: Headers) -> Caller:
         if not self._keys:
-            return None if _names_this_machine(headers.getlist("host")) else _elsewhere()
+            if _names_this_machine(headers.getlist("host")):
+                return ANYBODY
+            raise _elsewhere()
         given = headers.getlist("authorization")
-        if len(given) == 1 and self._keys.accept(given[0].encode("latin-1")):
-            return None
-        return ApiError(401, "no valid API key", "a header Authorization: Bearer KEY", {"WWW-Authenticate": "Bearer"})
+        caller = self._keys.caller(given[0].encode("latin-1")) if len(given) == 1 else None
+        if caller is None:
+            raise ApiError(401, "no valid API key", "a header Authorization: Bearer KEY", {"WWW-Authenticate": "Bearer"})
+        return caller
+
+    def _counted(self, exchange: "_Exchange", receive: Receive) -> Receive:
+        """The same, counting the bytes of the body against the caller's limit."""
+
+        async def counted() -> Message:
+            message = await receive()
+            if exchange.caller is not None and message["type"] == "http.request":
+                self._limits.took(exchange.caller.name, len(message.get("body", b"")))
+            return message
+
+        return counted
 
 
 class _Exchange:
@@ -85,6 +121,7 @@ class _Exchange:
         given = self.headers.get("x-request-id", "")
         self.id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         self.status, self._started = 0, time.perf_counter()
+        self.caller: Caller | None = None
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":

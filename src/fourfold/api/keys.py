@@ -1,22 +1,27 @@
-"""API keys: where they come from, and whether a request brings one. They are kept as digests and never logged."""
+"""API keys: where they come from, and who a request comes from. They are kept as digests and never logged."""
 
-import hashlib
-import hmac
+import logging
 import re
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+from fourfold.api.key_file import ApiKeyError, KeyFile, StoredKey, digest_of
+from fourfold.api.roles import Role
+from fourfold.modes.online import wall_clock
+
+logger = logging.getLogger(__name__)
+
 VARIABLE = "FOURFOLD_API_KEYS"
+LOOK_SECONDS = 0.5
+"""How often a service looks whether the file of keys has changed."""
 
 _KEY = re.compile(r"[A-Za-z0-9._~+/=-]{16,512}")
 _ADVICE = (
     "write keys of 16 to 512 letters, digits and any of ._~+/=- such as "
     "`python -c 'import secrets; print(secrets.token_urlsafe(32))'` makes"
 )
-
-
-class ApiKeyError(ValueError):
-    """A key that cannot be used, or a file of keys that cannot be read. The key itself is not in the message."""
 
 
 def api_keys(environment: Mapping[str, str], file: Path | None = None) -> tuple[str, ...]:
@@ -40,32 +45,87 @@ def api_keys(environment: Mapping[str, str], file: Path | None = None) -> tuple[
     return tuple(key for key in keys if key)
 
 
+@dataclass(frozen=True)
+class Caller:
+    """Who a request comes from: what logs and limits call them, and what they may do."""
+
+    name: str
+    role: Role
+    expires: int | None = None
+
+
+ANYBODY = Caller("anybody", Role.ADMIN)
+"""Whoever reaches a service that has no keys, and so answers under the names of its own machine only."""
+
+
 class Keys:
-    """The keys that a service accepts; with none, it accepts everybody.
+    """The keys that a service accepts: those it was started with, as admins, and those of its home, which it follows.
+
+    Once there was a key, every request needs one: a service does not open up when its last key is revoked.
+
+    Parameters
+    ----------
+    given : iterable of str
+        Keys that it was started with.
+    file : KeyFile, optional
+        The keys of the home.
+    clock : callable
+        Milliseconds since 1970.
 
     Raises
     ------
     ApiKeyError
-        If one of them is too short or cannot stand in a header.
+        If a given one is too short or cannot stand in a header, or the file cannot be read.
     """
 
-    def __init__(self, keys: Iterable[str]) -> None:
-        named = list(keys)
+    def __init__(self, given: Iterable[str], file: KeyFile | None = None, clock: Callable[[], int] = wall_clock) -> None:
+        named = list(given)
         for number, key in enumerate(named, start=1):
             if not _KEY.fullmatch(key):
                 raise ApiKeyError(f"API key {number} of {len(named)} cannot be used; {_ADVICE}")
-        self._digests = [_digest(key.encode()) for key in named]
+        callers = enumerate(named, start=1)
+        self._given = {digest_of(key.encode()): Caller(f"configured-{number}", Role.ADMIN) for number, key in callers}
+        self._file, self._clock = file, clock
+        self._stamp = file.stamp if file else None
+        self._looked = time.monotonic()
+        self._callers = self._given | _callers(file.read() if file else [])
+        self._closed = bool(self._callers)
 
     def __bool__(self) -> bool:
-        return bool(self._digests)
+        """Whether requests need a key."""
+        self._follow()
+        return self._closed
 
-    def accept(self, authorization: bytes) -> bool:
-        """Whether an Authorization header carries one of the keys, in a time that does not depend on how near it comes."""
+    def caller(self, authorization: bytes) -> Caller | None:
+        """Who an Authorization header belongs to; None if to nobody."""
+        self._follow()
         scheme, _, key = authorization.partition(b" ")
-        given = _digest(key.strip())
-        matches = [hmac.compare_digest(given, digest) for digest in self._digests]
-        return scheme.lower() == b"bearer" and any(matches)
+        # How long this takes depends on the digest only, which nobody can steer towards another without knowing its key.
+        found = self._callers.get(digest_of(key.strip()))
+        if scheme.lower() != b"bearer" or found is None:
+            return None
+        return found if _valid(found, self._clock()) else None
+
+    def _follow(self) -> None:
+        """Take in what the file holds now; where it cannot be read, the keys known before stay."""
+        if self._file is None or time.monotonic() - self._looked < LOOK_SECONDS:
+            return
+        self._looked = time.monotonic()
+        stamp = self._file.stamp
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp
+        try:
+            self._callers = self._given | _callers(self._file.read())
+            self._closed = self._closed or bool(self._callers)
+            logger.info("API keys were read again: %d are known", len(self._callers))
+        except (ApiKeyError, OSError) as error:
+            logger.error("API keys could not be read again, the old ones stay: %s", error)  # noqa: TRY400  # it says it all
 
 
-def _digest(key: bytes) -> bytes:
-    return hashlib.sha256(key).digest()
+def _callers(stored: Iterable[StoredKey]) -> dict[str, Caller]:
+    return {key.digest: Caller(f"{key.name}-{key.id}", key.role, key.expires) for key in stored}
+
+
+def _valid(caller: Caller, now: int) -> bool:
+    return caller.expires is None or now < caller.expires

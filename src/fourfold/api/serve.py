@@ -10,6 +10,7 @@ import uvicorn
 
 from fourfold.api.app import create_app
 from fourfold.api.guard import LOOPBACK
+from fourfold.api.key_file import NAME, KeyFile
 from fourfold.api.keys import VARIABLE
 from fourfold.modes.home import Home
 from fourfold.training.registry import check
@@ -56,10 +57,10 @@ def serve(
         If a promoted model was trained for another definition; the message lists the differences.
     """
     accepted = tuple(keys)
-    if host not in LOOPBACK and not accepted:
+    if host not in LOOPBACK and not accepted and not KeyFile(home.path / NAME).read():
         raise ServeError(
             f"host {host!r} can be reached from other machines, and no API keys are configured; "
-            f"set {VARIABLE} or pass --api-key-file, or serve on 127.0.0.1"
+            f"set {VARIABLE} or pass --api-key-file, or serve on 127.0.0.1; `fourfold keys create` makes keys"
         )
     torch.set_num_threads(1)
     _check_models(home, surfaces)

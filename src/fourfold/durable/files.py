@@ -11,12 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-def write_file(path: Path, data: bytes) -> None:
-    """Replace the file at `path` by `data` in one step; returns when that is on disk. Its folder is made if it is missing."""
+def write_file(path: Path, data: bytes, mode: int = 0o666) -> None:
+    """Replace the file at `path` by `data` in one step; returns when that is on disk. Its folder is made if it is missing.
+
+    Nobody whom `mode` (less the process's umask) keeps out can read the file at any moment.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary(path)
     try:
-        with temporary.open("xb") as file:
+        with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
