@@ -26,11 +26,15 @@ class Rate:
     def __post_init__(self) -> None:
         for name, value in (("requests", self.requests), ("bytes", self.bytes)):
             if value is not None and not (math.isfinite(value) and value > 0):
-                raise ValueError(f"a rate of {value} {name} a second lets nothing through; write a number above 0, or none")
+                raise RateError(f"a rate of {value} {name} a second lets nothing through; write a number above 0, or none")
 
     def share(self, workers: int) -> "Rate":
         """What one of several worker processes lets through."""
         return Rate(*(None if value is None else value / workers for value in (self.requests, self.bytes)))
+
+
+class RateError(ValueError):
+    """A rate that lets nothing through; the message says what to write."""
 
 
 class Bucket:

@@ -9,9 +9,12 @@ import torch
 import uvicorn
 
 from fourfold.api.app import create_app
+from fourfold.api.connections import Connection
 from fourfold.api.guard import LOOPBACK
 from fourfold.api.key_file import NAME, KeyFile
 from fourfold.api.keys import VARIABLE
+from fourfold.api.limits import Rate
+from fourfold.api.tls import Tls
 from fourfold.modes.home import Home
 from fourfold.training.registry import check
 
@@ -32,6 +35,8 @@ def serve(
     port: int = 8000,
     *,
     keys: Iterable[str] = (),
+    rate: Rate | None = None,
+    tls: Tls | None = None,
     announce: Callable[[str], None] | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM, then finish the requests under way and commit.
@@ -46,6 +51,10 @@ def serve(
         Where to listen; port 0 takes a free one. Another host than this machine's own needs `keys`.
     keys : iterable of str
         API keys, see `fourfold.api.keys.api_keys`.
+    rate : Rate, optional
+        What each key may send; no limit otherwise.
+    tls : Tls, optional
+        The certificate for https; http otherwise.
     announce : callable, optional
         Called with the URL once the service listens; otherwise the log says it.
 
@@ -64,22 +73,25 @@ def serve(
         )
     torch.set_num_threads(1)
     _check_models(home, surfaces)
-    app = create_app(home, surfaces, keys=accepted)
+    app = create_app(home, surfaces, keys=accepted, rate=rate)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s level=%(levelname)s logger=%(name)s %(message)s")
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     config = uvicorn.Config(
         app,
         access_log=False,
+        http=Connection,
         limit_concurrency=MAX_CONNECTIONS,
         lifespan="on",
         log_config=None,
         proxy_headers=False,
         server_header=False,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        ssl_certfile=tls.certificate if tls else None,
+        ssl_keyfile=tls.key if tls else None,
         ws="none",
     )
     with _listening(host, port) as listener:
-        url = _url(host, listener)
+        url = _url("https" if tls else "http", host, listener)
         server = _Server(config, lambda: announce(url) if announce else logger.info("listening on %s", url))
         with suppress(KeyboardInterrupt):
             server.run(sockets=[listener])
@@ -115,5 +127,5 @@ def _listening(host: str, port: int) -> socket.socket:
         raise ServeError(f"cannot listen on {host} port {port} ({error.strerror}); choose another with --port") from None
 
 
-def _url(host: str, listener: socket.socket) -> str:
-    return f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
+def _url(scheme: str, host: str, listener: socket.socket) -> str:
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"

@@ -53,7 +53,11 @@ def serve(
     surface: Annotated[list[str] | None, typer.Option(help="Which surface; may be repeated. Otherwise all.")] = None,
     host: Annotated[str, typer.Option(help="Any other than loopback needs API keys in FOURFOLD_API_KEYS.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
-    api_key_file: Annotated[Path | None, typer.Option(help="A file of API keys, one a line.")] = None,
+    api_key_file: Annotated[Path | None, typer.Option(help="A file of API keys, one a line; they may do everything.")] = None,
+    tls_certificate: Annotated[Path | None, typer.Option(help="A certificate chain (PEM), to serve over https.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Its private key (PEM).")] = None,
+    requests_per_second: Annotated[float | None, typer.Option(help="What each key may ask for; no limit otherwise.")] = None,
+    bytes_per_second: Annotated[float | None, typer.Option(help="How much each key may send; no limit otherwise.")] = None,
 ) -> None:
     """Serve slates over HTTP and take events: POST /v1/{surface}/recommend and POST /v1/events."""
     from fourfold.api.keys import api_keys  # noqa: PLC0415
@@ -64,9 +68,15 @@ def serve(
     with Opened.existing(home) as opened:
         surfaces = surface or opened.surfaces()
         if not surfaces:
+    from fourfold.api.tls import Tls  # noqa: PLC0415
             raise HomeError(f"{home} has no surface to serve; add one with `fourfold define`")
         keys = api_keys(os.environ, api_key_file)
-        run(opened, surfaces, host, port, keys=keys, announce=lambda url: say(f"serving {', '.join(surfaces)} on {url}"))
+        rate, tls = Rate(requests_per_second, bytes_per_second), Tls.of(tls_certificate, tls_key)
+
+        def announce(url: str) -> None:
+            say(f"serving {', '.join(surfaces)} on {url}")
+
+        run(opened, surfaces, host, port, keys=keys, rate=rate, tls=tls, announce=announce)
 
 
 def _computed(home: Path, surface: str, body: dict[str, Any]) -> dict[str, Any]:
