@@ -51,7 +51,7 @@ def recommend(
 def serve(
     home: Home = DEFAULT_HOME,
     surface: Annotated[list[str] | None, typer.Option(help="Which surface; may be repeated. Otherwise all.")] = None,
-    host: Annotated[str, typer.Option(help="Any other than loopback needs API keys in FOURFOLD_API_KEYS.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Any other than loopback needs API keys: `fourfold keys create`.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
     api_key_file: Annotated[Path | None, typer.Option(help="A file of API keys, one a line; they may do everything.")] = None,
     tls_certificate: Annotated[Path | None, typer.Option(help="A certificate chain (PEM), to serve over https.")] = None,
@@ -66,6 +66,7 @@ def serve(
     from fourfold.modes.home import HomeError  # noqa: PLC0415
 
     with Opened.existing(home) as opened:
+    from fourfold.api.limits import Rate  # noqa: PLC0415
         surfaces = surface or opened.surfaces()
         if not surfaces:
     from fourfold.api.tls import Tls  # noqa: PLC0415
