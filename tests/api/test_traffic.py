@@ -64,6 +64,15 @@ def test_every_kind_of_event_is_in_the_next_slate(client: Client) -> None:
     assert "p99" not in slate(client, "fresh")
 
 
+def test_a_request_may_say_what_it_wants(tmp_path: Path) -> None:
+    with service(make_home(tmp_path / "home")) as client:
+        post(client, [entity("post", f"p{size}", now() - 1000, size=size) for size in (5, 50)])
+        wanted: dict[str, object] = {"viewer": "fresh", "where": 'size < 10 or context.tab == "search"'}
+        for context, shown in (({}, ["p5"]), ({"tab": "search"}, ["p5", "p50"])):
+            answer = client.post("/v1/feed/recommend", json=wanted | {"context": context}).json()
+            assert [item["item"] for item in answer["items"]] == shown
+
+
 def test_a_like_moves_an_item_up(tmp_path: Path) -> None:
     with service(make_home(tmp_path / "home")) as client:
         post(client, world())
@@ -150,6 +159,10 @@ def test_an_unknown_surface_lists_the_others(client: Client) -> None:
         ("context", {"tub": "home"}, "context: 'tub' is not declared"),
         ("context", {"tab": "a\nb"}, "context.tab: 'a\\nb' is no value"),
         ("context", {"tab": ["home"]}, "context[...]: "),
+        ("where", "", "where: Expected `str` of length >= 1"),
+        ("where", "size <", "where: at character 7: the end does not fit here"),
+        ("where", "siez < 1", "where: at character 1: 'siez' is no attribute of the item"),
+        ("where", " " * 1001, "where: Expected `str` of length <= 1000"),
     ],
 )
 def test_a_refusal_names_the_field(client: Client, field: str, value: object, says: str) -> None:

@@ -37,6 +37,7 @@ _ADVICE = {
     "value": "a number, or leave it out",
     "size": f"a whole number from 1 to {MAX_SIZE}, or leave it out",
     "exclude": f"a list of at most {MAX_EXCLUDED} item ids",
+    "where": 'a condition on declared attributes, such as language == "de" and length < 60',
     "budget_ms": "a whole number of milliseconds from 1 to 60000, or leave it out",
 } | dict.fromkeys(("id", "viewer", "item", "surface", "name", "type", "key", "kind", "source", "target", "request"), _TEXT)
 

@@ -5,7 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from fourfold.api.bodies import advice, has_control
 from fourfold.api.errors import ApiError
-from fourfold.definition import Category, Moment, Number, Recommender, Text
+from fourfold.definition import Category, DefinitionError, Moment, Number, Recommender, Text
+from fourfold.definition.expression import parse
+from fourfold.definition.expression_types import check_expression
 from fourfold.events.log import MAX_ID
 from fourfold.events.types import (
     Action,
@@ -113,6 +115,16 @@ def check_context(given: Mapping[str, ContextValue], declared: Iterable[str]) ->
         text = str(value)
         if not 0 < len(text) <= MAX_ID or has_control(text):
             return f"context.{name}", f"{_shown(value)} is no value", advice("id")
+    return None
+
+
+def check_where(where: str | None, definition: Recommender) -> Fault | None:
+    """What is wrong with a request's condition: it may speak of what the definition declares."""
+    try:
+        if where is not None:
+            check_expression(definition, parse(where))
+    except DefinitionError as error:
+        return error.field, error.problem, error.write
     return None
 
 

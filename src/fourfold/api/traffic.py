@@ -18,7 +18,7 @@ from fourfold.api.bodies import (
     read_body,
 )
 from fourfold.api.errors import ApiError
-from fourfold.api.rules import check_context, check_time
+from fourfold.api.rules import check_context, check_time, check_where
 from fourfold.api.service import Service
 from fourfold.api.workers import Workers
 from fourfold.definition import Recommender
@@ -82,6 +82,7 @@ def events_route(service: Service, workers: Workers) -> Handler:
 def _checked(request: Request, definition: Recommender) -> Request:
     fault = None if request.time is None else check_time(request.time, wall_clock())
     fault = fault or check_context(request.context, [part.name for part in definition.context])
+    fault = fault or check_where(request.where, definition)
     if fault is not None:
         raise ApiError(422, f"{fault[0]}: {fault[1]}", f"{fault[2]}; or leave it out")
     return request

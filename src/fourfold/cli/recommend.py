@@ -38,12 +38,17 @@ def recommend(
     context: Annotated[
         list[str] | None, typer.Option(help="What is known of the request, such as tab=home; may be repeated.")
     ] = None,
+    where: Annotated[
+        str | None, typer.Option(help="A condition that all items must meet, such as 'language == \"de\" and length < 60'.")
+    ] = None,
+    budget_ms: Annotated[int | None, typer.Option(help="What the request may take, in milliseconds.")] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Show sources, reasons, probabilities and the trace.")] = False,
     url: Annotated[str | None, typer.Option(help="Ask a running service, such as http://127.0.0.1:8000.")] = None,
 ) -> None:
     """A slate for one viewer, with titles, scores and reasons."""
-    fields = {"viewer": viewer, "size": size, "time": time, "exclude": exclude or [], "context": _context(context or [])}
-    body = {name: value for name, value in fields.items() if value is not None}
+    fields = {"viewer": viewer, "size": size, "time": time, "where": where, "budget_ms": budget_ms}
+    body: dict[str, Any] = {name: value for name, value in fields.items() if value is not None}
+    body |= {"exclude": exclude or [], "context": _context(context or [])}
     slate = _asked(f"{url}/v1/{surface}/recommend", body) if url else _computed(home, surface, body)
     report(slate, json, *_tables(slate, explain))
 

@@ -19,22 +19,24 @@ from fourfold.definition.features import (
 )
 from fourfold.definition.models import DCNv2, DotProduct, FeedSR, TwoTower
 from fourfold.definition.recommender import History, Recommender, difference
+from fourfold.definition.selection import Boost, Cap, Diversity, Explore, Pin, Promote, Rule, Slate
 from fourfold.definition.stages import (
     Blocked,
     EmbeddingRetrieval,
     Excluded,
     Expired,
     Filter,
+    FrequencyCap,
     Hidden,
     InNetwork,
     ItemToItem,
     Linked,
     Own,
     Seen,
-    Slate,
     Source,
     Trending,
     TwoHop,
+    Where,
 )
 
 __all__ = [
@@ -42,6 +44,8 @@ __all__ = [
     "Age",
     "AttributeValue",
     "Blocked",
+    "Boost",
+    "Cap",
     "Category",
     "Count",
     "Counted",
@@ -49,15 +53,18 @@ __all__ = [
     "DefinitionError",
     "Deployment",
     "Distinct",
+    "Diversity",
     "DotProduct",
     "Edge",
     "EmbeddingRetrieval",
     "Entity",
     "Excluded",
     "Expired",
+    "Explore",
     "Feature",
     "FeedSR",
     "Filter",
+    "FrequencyCap",
     "Hidden",
     "History",
     "InNetwork",
@@ -68,9 +75,12 @@ __all__ = [
     "Moment",
     "Number",
     "Own",
+    "Pin",
+    "Promote",
     "Rate",
     "Ratio",
     "Recommender",
+    "Rule",
     "Seen",
     "Slate",
     "Source",
@@ -81,5 +91,6 @@ __all__ = [
     "Trending",
     "TwoHop",
     "TwoTower",
+    "Where",
     "difference",
 ]

@@ -19,17 +19,7 @@ from fourfold.definition.features import (
     check_key,
 )
 from fourfold.definition.part import milliseconds
-from fourfold.definition.stages import (
-    Blocked,
-    EmbeddingRetrieval,
-    Filter,
-    Hidden,
-    InNetwork,
-    Linked,
-    Source,
-    Trending,
-    TwoHop,
-)
+from fourfold.definition.stage_checks import check_stages, one_of
 
 if TYPE_CHECKING:
     from fourfold.definition.recommender import Recommender
@@ -43,7 +33,7 @@ def check(definition: "Recommender") -> None:
     DefinitionError
         For the first that does not.
     """
-    for of in (_check_entities, _check_names, _check_edges, _check_features, _check_history, _check_stages):
+    for of in (_check_entities, _check_names, _check_edges, _check_features, _check_history, check_stages):
         of(definition)
 
 
@@ -74,7 +64,7 @@ def _check_edges(definition: "Recommender") -> None:
     for index, edge in enumerate(definition.edges):
         for field in ("source", "target"):
             if getattr(edge, field) not in types:
-                raise DefinitionError(f"edges[{index}].{field}", f"no entity is named {getattr(edge, field)!r}", _one_of(types))
+                raise DefinitionError(f"edges[{index}].{field}", f"no entity is named {getattr(edge, field)!r}", one_of(types))
         if edge.mutual and edge.source != edge.target:
             raise DefinitionError(f"edges[{index}].mutual", "an edge between two types has a direction", "mutual=False")
 
@@ -115,7 +105,7 @@ def _check_counted(definition: "Recommender", field: str, counted: Count | TimeS
 def _check_event(definition: "Recommender", field: str, event: str, others: tuple[str, ...]) -> None:
     known = [*others, *(action.name for action in definition.actions)]
     if event not in known:
-        raise DefinitionError(field, f"no action is named {event!r}", _one_of(known))
+        raise DefinitionError(field, f"no action is named {event!r}", one_of(known))
 
 
 def _check_by(definition: "Recommender", field: str, by: tuple[str, ...]) -> None:
@@ -125,7 +115,7 @@ def _check_by(definition: "Recommender", field: str, by: tuple[str, ...]) -> Non
         if side == "context":
             names = [declared.name for declared in definition.context]
             if attribute not in names:
-                raise DefinitionError(field, f"no context is named {attribute!r}", _one_of(names))
+                raise DefinitionError(field, f"no context is named {attribute!r}", one_of(names))
         elif attribute:
             entity = definition.viewer if side == "viewer" else definition.item
             _check_attribute(field, entity, attribute, ("category",))
@@ -136,65 +126,4 @@ def _check_by(definition: "Recommender", field: str, by: tuple[str, ...]) -> Non
 def _check_attribute(field: str, entity: Entity, name: str, kinds: tuple[str, ...]) -> None:
     fitting = [attribute.name for attribute in entity.attributes if attribute.kind in kinds]
     if name not in fitting:
-        raise DefinitionError(field, f"{entity.name!r} has no {' or '.join(kinds)} attribute {name!r}", _one_of(fitting))
-
-
-def _check_stages(definition: "Recommender") -> None:
-    for field, stages in (("sources", definition.sources), ("filters", definition.filters)):
-        for index, stage in enumerate(stages):
-            where = f"{field}[{index}]({stage.kind})"
-            if stage.kind in [other.kind for other in stages[:index]]:
-                raise DefinitionError(where, "is there twice", "it once")
-            _check_stage_names(definition, where, stage)
-            _check_stage_types(definition, where, stage)
-    _check_models(definition)
-    if definition.selector.per_author is not None and definition.item.owner is None:
-        field, item = "selector.per_author", definition.item.name
-        raise DefinitionError(field, f"{item!r} names no owner", "an owner in the entity, or no per_author")
-
-
-def _check_stage_names(definition: "Recommender", where: str, stage: Source | Filter) -> None:
-    edges = [edge.name for edge in definition.edges]
-    edge = getattr(stage, "edge", None)
-    if edge is not None and edge not in edges:
-        advice = (_one_of(edges) + ", or declare it under edges") if edges else "one that is declared under edges"
-        raise DefinitionError(f"{where}.edge", f"no edge is named {edge!r}", advice)
-    for action in stage.actions if isinstance(stage, Hidden) else ():
-        if definition.action(action) is None:
-            advice = _one_of([declared.name for declared in definition.actions])
-            raise DefinitionError(f"{where}.actions", f"no action is named {action!r}", advice)
-
-
-def _check_models(definition: "Recommender") -> None:
-    if definition.retrieval is None:
-        if any(isinstance(source, EmbeddingRetrieval) for source in definition.sources):
-            raise DefinitionError(
-                "retrieval",
-                "embedding_retrieval needs a retrieval model",
-                'a retrieval model: {"kind": "two_tower"}, in Python TwoTower()',
-            )
-        if definition.early_ranker is not None:
-            raise DefinitionError(
-                "retrieval",
-                "dot_product needs a retrieval model",
-                'a retrieval model: {"kind": "two_tower"}, in Python TwoTower()',
-            )
-    if (definition.ranker or definition.retrieval) and not definition.positive:
-        raise DefinitionError("actions", "models need an action with a positive utility", "an action with a utility above 0")
-
-
-def _check_stage_types(definition: "Recommender", where: str, stage: Source | Filter) -> None:
-    edge = next((edge for edge in definition.edges if edge.name == getattr(stage, "edge", None)), None)
-    viewer, item = definition.viewer.name, definition.item.name
-    if isinstance(stage, TwoHop | Linked | Trending) and edge is not None and edge.target != item:
-        raise DefinitionError(f"{where}.edge", f"{edge.name!r} leads to {edge.target!r}, not to items", f"an edge to {item!r}")
-    if isinstance(stage, InNetwork | TwoHop | Blocked) and edge is not None and edge.source != edge.target:
-        raise DefinitionError(f"{where}.edge", f"{edge.name!r} joins two types", f"an edge from {viewer!r} to {viewer!r}")
-    if isinstance(stage, InNetwork | TwoHop | Linked | Blocked) and edge is not None and edge.source != viewer:
-        raise DefinitionError(
-            f"{where}.edge", f"{edge.name!r} starts at {edge.source!r}, not at viewers", f"an edge from {viewer!r}"
-        )
-
-
-def _one_of(names: list[str]) -> str:
-    return "one of: " + ", ".join(map(repr, names)) if names else "nothing like it: none is declared"
+        raise DefinitionError(field, f"{entity.name!r} has no {' or '.join(kinds)} attribute {name!r}", one_of(fitting))

@@ -15,7 +15,8 @@ from fourfold.definition.errors import DefinitionError, from_pydantic
 from fourfold.definition.features import Feature
 from fourfold.definition.models import DotProduct, Ranker, TwoTower
 from fourfold.definition.part import Duration, Name, Positive, part
-from fourfold.definition.stages import Excluded, Expired, Filter, Seen, Slate, Source, Trending
+from fourfold.definition.selection import Rule, Slate
+from fourfold.definition.stages import Excluded, Expired, Filter, Seen, Source, Trending
 
 T = TypeVar("T", bound=Any)
 
@@ -34,7 +35,7 @@ TRAINED_FIELDS = (
     "retrieval",
     "ranker",
 )
-"""The fields that a model's weights depend on. The others (sources, filters, utilities, slate) may change without training."""
+"""The fields that a model's weights depend on. Others (sources, filters, utilities, slate, rules) change without training."""
 
 STATE_FIELDS = ("surface", "viewer", "item", "context", "edges", "lateness", "memory", "features")
 """The fields that decide what is kept of events, beside the names of actions."""
@@ -104,6 +105,8 @@ class Recommender:
         The stages of a request. Without a ranker, and until one is trained, sources decide the order.
     retrieval : TwoTower, optional
         The model behind `EmbeddingRetrieval` and the early ranker.
+    rules : tuple of Pin, Promote or Boost
+        What editors place or raise in slates; the first one that applies to a place or an item comes first.
 
     Raises
     ------
@@ -128,6 +131,7 @@ class Recommender:
     early_ranker: DotProduct | None = None
     ranker: Ranker | None = None
     selector: Slate = Slate()
+    rules: tuple[Rule, ...] = ()
     version: Literal[1] = 1
 
     def __post_init__(self) -> None:

@@ -1,9 +1,10 @@
-"""The stages of a request, as data: sources, filters and the selector. Their code lives in `candidates` and `pipeline`."""
+"""The stages of a request, as data: sources and filters. Their code lives in `candidates` and `pipeline`."""
 
 from typing import Annotated, Literal
 
 from pydantic import Field
 
+from fourfold.definition.expression import parse
 from fourfold.definition.part import Duration, Name, Positive, part
 
 
@@ -68,8 +69,12 @@ class Seen:
 
 @part
 class Expired:
-    """Drop items older than their entity's lifetime."""
+    """Drop items older than their entity's lifetime, and those whose own moment `until`, if they have one, has come.
 
+    `until` names a moment attribute: the first moment at which the item may not be shown any more.
+    """
+
+    until: Name | None = None
     kind: Literal["expired"] = "expired"
 
 
@@ -111,16 +116,37 @@ class Excluded:
     kind: Literal["excluded"] = "excluded"
 
 
+@part
+class Where:
+    """Keep only items for which a condition holds, such as ``language == viewer.language and length < 60``."""
+
+    expression: str
+    kind: Literal["where"] = "where"
+
+    def __post_init__(self) -> None:
+        parse(self.expression, "expression")
+
+
+@part
+class FrequencyCap:
+    """Drop what the viewer had `times` impressions of within the last `within`: the item, or all with a value of `by`.
+
+    `by` names a category attribute, such as the author. A slate holds no more items of one value than are left of the cap.
+    """
+
+    times: Positive
+    within: Duration
+    by: Name | None = None
+    kind: Literal["frequency_cap"] = "frequency_cap"
+
+
 Filter = Annotated[
-    Seen | Expired | Hidden | Own | Blocked | Linked | Excluded,
+    Seen | Expired | Hidden | Own | Blocked | Linked | Excluded | Where | FrequencyCap,
     Field(discriminator="kind"),
 ]
 
 
-@part
-class Slate:
-    """The selector: how many items a slate has, and how many of one author at most."""
-
-    size: Positive = 20
-    per_author: Positive | None = None
-    kind: Literal["slate"] = "slate"
+def name_of(stage: Source | Filter) -> str:
+    """What traces call a source or filter: its kind, and for a frequency cap also what it counts by."""
+    by = getattr(stage, "by", None)
+    return str(stage.kind) if by is None else f"{stage.kind}/{by}"

@@ -1,23 +1,28 @@
 """Filters: which candidates this viewer must not see. Each is a mask over item rows; none looks at scores."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fourfold.definition import Blocked, Excluded, Expired, Filter, Hidden, Linked, Seen
+from fourfold.definition import Blocked, Excluded, Expired, Filter, FrequencyCap, Hidden, Linked, Seen, Where
+from fourfold.definition.expression import parse
 from fourfold.definition.part import milliseconds
+from fourfold.definition.stages import name_of
+from fourfold.events.types import ContextValue
 from fourfold.features.table import Int
 from fourfold.features.view import UNBORN, View
+from fourfold.pipeline.predicate import Question
+from fourfold.pipeline.values import Mask, Values
 
-Mask = NDArray[np.bool_]
+REQUEST_WHERE = "request_where"
+"""What the trace calls the condition of the request itself."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """Who asks, as of when, and what the request itself excludes.
+    """Who asks, as of when and in which context, and what the request itself excludes or wants.
 
     The viewer has a row as soon as any event names it, deleted or not: what it saw or hid since counts in any case.
     """
@@ -27,6 +32,9 @@ class Asked:
     row: int
     time: int
     exclude: Sequence[str] = ()
+    where: str | None = None
+    context: Mapping[str, ContextValue] = field(default_factory=dict)
+    values: Values = field(default_factory=Values)
 
     @property
     def rows(self) -> Int:
@@ -44,6 +52,11 @@ class Asked:
         deleted = self.view.deleted(self.view.definition.viewer.name, self.rows, self.times)
         return np.maximum(deleted + 1, self.view.reach(self.times))
 
+    def holds(self, expression: str, items: Int) -> Mask:
+        """For which items a condition holds."""
+        question = Question(self.view, self.values, self.row, self.time, self.context, items)
+        return question.holds(parse(expression))
+
     def owned_by(self, items: Int, viewers: Sequence[str]) -> Mask:
         """Which items are, or belong to, one of some viewers (ids)."""
         definition, view = self.view.definition, self.view
@@ -60,7 +73,8 @@ class Asked:
 def kept(asked: Asked, filters: Sequence[Filter], items: Int) -> tuple[Mask, dict[str, int]]:
     """Which items pass all filters, and how many each one dropped first.
 
-    Deleted and unknown items never pass, nor what the request excludes, whether or not the definition says so.
+    Deleted and unknown items never pass, nor what the request excludes or does not want, whether or not the definition says
+    so.
     """
     if asked.exclude and not any(isinstance(declared, Excluded) for declared in filters):
         filters = (*filters, Excluded())
@@ -69,25 +83,45 @@ def kept(asked: Asked, filters: Sequence[Filter], items: Int) -> tuple[Mask, dic
     dropped = {"deleted": int((~keep).sum())}
     for declared in filters:
         bad = keep & FILTERS[declared.kind](asked, declared, items)
-        dropped[declared.kind] = int(bad.sum())
+        dropped[name_of(declared)] = int(bad.sum())
+        keep &= ~bad
+    if asked.where is not None:
+        bad = keep & ~asked.holds(asked.where, items)
+        dropped[REQUEST_WHERE] = int(bad.sum())
         keep &= ~bad
     return keep, dropped
 
 
-def _seen(asked: Asked, declared: Seen, items: Int) -> Mask:
+def impressions(asked: Asked, within: str | None) -> Int:
+    """The item of each impression that the viewer had within the last `within`, or ever, oldest first."""
     since = asked.since
-    if declared.within is not None:
-        since = np.maximum(since, asked.times - milliseconds(declared.within))
+    if within is not None:
+        since = np.maximum(since, asked.times - milliseconds(within))
     shown = asked.view.table("impression").slice(asked.rows, since, asked.times)
-    return np.isin(items, shown.get("item", items[:0]))
+    return shown.get("item", np.zeros(0, np.int64))
 
 
-def _expired(asked: Asked, _declared: Expired, items: Int) -> Mask:
-    entity = asked.view.definition.item
-    if entity.lifetime is None:
-        return np.zeros(len(items), bool)
-    born = asked.view.born(entity.name, items, np.repeat(asked.time, len(items)))
-    return (born > UNBORN) & (born + milliseconds(entity.lifetime) <= asked.time)
+def shown_of(asked: Asked, declared: FrequencyCap) -> tuple[Int, Int]:
+    """The values of the attribute that a frequency cap counts by which the viewer saw, and in how many impressions each."""
+    shown = impressions(asked, declared.within)
+    if declared.by is None:
+        return np.unique(shown, return_counts=True)
+    return np.unique(asked.values.of(asked.view, declared.by, shown, asked.time).codes, return_counts=True)
+
+
+def _seen(asked: Asked, declared: Seen, items: Int) -> Mask:
+    return np.isin(items, impressions(asked, declared.within))
+
+
+def _expired(asked: Asked, declared: Expired, items: Int) -> Mask:
+    entity, times = asked.view.definition.item, np.repeat(asked.time, len(items))
+    expired = np.zeros(len(items), bool)
+    if entity.lifetime is not None:
+        born = asked.view.born(entity.name, items, times)
+        expired |= (born > UNBORN) & (born + milliseconds(entity.lifetime) <= asked.time)
+    if declared.until is not None:
+        expired |= asked.view.attribute(entity.name, declared.until, items, times) <= asked.time
+    return expired
 
 
 def _hidden(asked: Asked, declared: Hidden, items: Int) -> Mask:
@@ -115,6 +149,18 @@ def _excluded(asked: Asked, _declared: Any, items: Int) -> Mask:
     return np.isin(items, asked.view.rows(asked.view.definition.item.name, asked.exclude))
 
 
+def _where(asked: Asked, declared: Where, items: Int) -> Mask:
+    return ~asked.holds(declared.expression, items)
+
+
+def _frequency_cap(asked: Asked, declared: FrequencyCap, items: Int) -> Mask:
+    values, counts = shown_of(asked, declared)
+    full = values[counts >= declared.times]
+    if declared.by is None:
+        return np.isin(items, full)
+    return asked.values.of(asked.view, declared.by, items, asked.time).having(full)
+
+
 FILTERS: dict[str, Callable[[Asked, Any, Int], Mask]] = {
     "seen": _seen,
     "expired": _expired,
@@ -123,5 +169,7 @@ FILTERS: dict[str, Callable[[Asked, Any, Int], Mask]] = {
     "blocked": _blocked,
     "linked": _linked,
     "excluded": _excluded,
+    "where": _where,
+    "frequency_cap": _frequency_cap,
 }
 """The code of each filter, by the `kind` of its declaration: true where an item must go."""

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from fourfold.candidates import SOURCES, Ask, Proposal, Unavailable
 from fourfold.candidates.ordering import best_first
 from fourfold.definition import Recommender, Source
+from fourfold.definition.expression import parse
+from fourfold.definition.expression_types import check_expression
 from fourfold.events.log import MAX_ID
 from fourfold.features.assembly import candidates, context
 from fourfold.features.encoding import Encoder
@@ -26,6 +28,7 @@ from fourfold.pipeline.pool import Pool
 from fourfold.pipeline.select import choose, select
 from fourfold.pipeline.slate import Request, Slate, SlateItem, Trace
 from fourfold.pipeline.trace import Tracer
+from fourfold.pipeline.values import Values
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +71,7 @@ class Pipeline:
         self.definition, self._view, self._models = definition, view, models
         self._budget_ms, self._mode = budget_ms, mode
         self._encoder = Encoder(definition)
+        self._values = Values()
         self._executor = executor or ThreadPoolExecutor(max(4, len(definition.sources)), "source")
 
     def close(self) -> None:
@@ -75,7 +79,15 @@ class Pipeline:
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     def recommend(self, request: Request, now: int) -> Slate:
-        """The slate for a request. `now` (milliseconds) is its time unless it names one; the clock is not read for it."""
+        """The slate for a request. `now` (milliseconds) is its time unless it names one; the clock is not read for it.
+
+        Raises
+        ------
+        DefinitionError
+            If the request's condition is not well formed, or speaks of what the definition does not declare.
+        """
+        if request.where is not None:
+            check_expression(self.definition, parse(request.where))
         return _Run(self, request, request.time if request.time is not None else now).slate()
 
 
@@ -99,6 +111,7 @@ class _Run:
     def __init__(self, pipeline: Pipeline, request: Request, time: int) -> None:
         self.definition, self.encoder, self.request, self.time = pipeline.definition, pipeline._encoder, request, time
         self.latest_view, self.mode, self.executor = pipeline._view, pipeline._mode, pipeline._executor
+        self.values = pipeline._values
         self.models = pipeline._models()
         self.view = pipeline._view()
         self.tracer = Tracer(request.budget_ms or pipeline._budget_ms)
@@ -117,7 +130,8 @@ class _Run:
 
     def _asked(self, view: View) -> Asked:
         row = int(view.rows(self.definition.viewer.name, [self.request.viewer])[0])
-        return Asked(view, self.request.viewer, row, self.time, self.request.exclude)
+        request = self.request
+        return Asked(view, request.viewer, row, self.time, request.exclude, request.where, request.context, self.values)
 
     def _viewer(self) -> int:
         """The viewer's row, or -1 if the viewer does not exist as of the request."""

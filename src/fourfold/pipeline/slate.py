@@ -4,6 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
+from fourfold.definition.expression import MAX_LENGTH
 from fourfold.events.types import ContextValue, Id, Time
 
 MAX_SIZE = 1_000
@@ -23,6 +24,8 @@ class Request(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         As of when, in milliseconds since 1970; the service's clock otherwise.
     exclude : list of str
         Items that must not appear.
+    where : str, optional
+        A condition that all items must meet, such as ``language == "de" and length < 60``.
     budget_ms : int, optional
         What the request may take; the deployment says it otherwise.
     context : dict
@@ -35,6 +38,7 @@ class Request(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     size: Annotated[int, Meta(ge=1, le=MAX_SIZE)] | None = None
     time: Time | None = None
     exclude: Annotated[list[Id], Meta(max_length=MAX_EXCLUDED)] = field(default_factory=list)
+    where: Annotated[str, Meta(min_length=1, max_length=MAX_LENGTH)] | None = None
     budget_ms: Annotated[int, Meta(ge=1, le=60_000)] | None = None
     context: dict[str, ContextValue] = field(default_factory=dict)
     request: Id | None = None
