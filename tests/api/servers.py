@@ -1,5 +1,6 @@
 """Real server processes for tests: started on a free port, killed or asked to stop."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -17,17 +18,18 @@ from pathlib import Path
 from fourfold.api.serve import serve
 from fourfold.modes.home import Home
 with Home(Path(sys.argv[1])) as home:
-    serve(home, sys.argv[2].split(","), port=0, keys=sys.argv[3:], announce=lambda url: print(url, flush=True))
+    surfaces, workers, keys = sys.argv[2].split(","), int(sys.argv[3]), sys.argv[4:]
+    serve(home, surfaces, port=0, keys=keys, workers=workers, announce=lambda url: print(url, flush=True))
 """
 
 
 class Server(AbstractContextManager["Server"]):
-    """A service in a process of its own; its log goes to ``server.log`` beside the home."""
+    """A service in processes of its own; its log goes beside the home."""
 
-    def __init__(self, home: Path, surfaces: str = "feed,pymk", *keys: str) -> None:
+    def __init__(self, home: Path, surfaces: str = "feed,pymk", *keys: str, workers: int = 1) -> None:
         self.log = home.parent / f"{home.name}.log"
         with self.log.open("ab") as log:
-            command = [sys.executable, "-c", PROGRAM, str(home), surfaces, *keys]
+            command = [sys.executable, "-c", PROGRAM, str(home), surfaces, str(workers), *keys]
             self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
 
     @contextmanager
@@ -43,8 +45,16 @@ class Server(AbstractContextManager["Server"]):
                 time.sleep(0.02)
             yield client
 
+    @property
+    def workers(self) -> list[int]:
+        """The process ids of its workers, oldest first."""
+        listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.process.pid)], check=False, stdout=subprocess.PIPE)
+        return sorted(map(int, listed.stdout.split()))
+
     def kill(self) -> None:
-        """End it by SIGKILL."""
+        """End all of it by SIGKILL."""
+        for worker in self.workers:
+            os.kill(worker, signal.SIGKILL)
         self.process.kill()
         assert self.process.wait(TIMEOUT) == -signal.SIGKILL
 

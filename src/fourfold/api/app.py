@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
 
+import anyio
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 
@@ -20,6 +21,8 @@ from fourfold.api.traffic import TrafficRoute, events_route, recommend_route
 from fourfold.api.workers import EVENT_QUEUE, EVENT_THREADS, RECOMMEND_QUEUE, RECOMMEND_THREADS, Workers
 from fourfold.modes.home import Home
 
+READY_POLL_SECONDS = 0.05
+
 
 def create_app(
     home: Home,
@@ -30,6 +33,8 @@ def create_app(
     threads: int = RECOMMEND_THREADS,
     queue: int = RECOMMEND_QUEUE,
     follow_seconds: float = FOLLOW_SECONDS,
+    commits: bool = True,
+    warm_first: bool = False,
 ) -> FastAPI:
     """The service of some surfaces of a home.
 
@@ -48,18 +53,24 @@ def create_app(
         How many slates are computed at once, and how many requests may wait before new ones are answered with 429.
     follow_seconds : float
         The pause between two rounds of upkeep: commit the state, look for new models.
+    commits : bool
+        Whether this process commits the state that it computes.
+    warm_first : bool
+        Whether the application starts up only when it is ready, so that no request comes before.
 
     Raises
     ------
     HomeError, DefinitionError, ApiKeyError
         If a surface has no definition, or a key cannot be used.
     """
-    service = Service(home, surfaces, follow_seconds=follow_seconds)
+    service = Service(home, surfaces, follow_seconds=follow_seconds, commits=commits)
     accepted = Keys(keys, KeyFile(home.path / NAME))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         with service:
+            while warm_first and service.unready:
+                await anyio.sleep(READY_POLL_SECONDS)
             yield
 
     app = FastAPI(
@@ -71,6 +82,7 @@ def create_app(
         redirect_slashes=False,
         exception_handlers={ApiError: refused, HTTPException: not_routed},
     )
+    app.state.service = service
     app.add_middleware(Guard, keys=accepted, rate=rate)
     recommend = recommend_route(service, Workers(threads, queue))
     events = events_route(service, Workers(EVENT_THREADS, EVENT_QUEUE))

@@ -1,27 +1,25 @@
-"""Runs the HTTP service in this process, safe by default: only this machine can reach it until keys are configured."""
+"""Runs the HTTP service in worker processes, safe by default: only this machine can reach it until keys are configured."""
 
 import logging
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
-import torch
-import uvicorn
+import msgspec
 
-from fourfold.api.app import create_app
-from fourfold.api.connections import Connection
+from fourfold.api.assignment import Assignment
 from fourfold.api.guard import LOOPBACK
 from fourfold.api.key_file import NAME, KeyFile
 from fourfold.api.keys import VARIABLE
 from fourfold.api.limits import Rate
+from fourfold.api.supervisor import Start, Supervisor, WorkerFailedError
 from fourfold.api.tls import Tls
 from fourfold.modes.home import Home
 from fourfold.training.registry import check
 
 logger = logging.getLogger(__name__)
-
-SHUTDOWN_SECONDS = 10
-MAX_CONNECTIONS = 1_000
 
 
 class ServeError(RuntimeError):
@@ -37,9 +35,10 @@ def serve(
     keys: Iterable[str] = (),
     rate: Rate | None = None,
     tls: Tls | None = None,
+    workers: int = 1,
     announce: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve until SIGINT or SIGTERM, then finish the requests under way and commit.
+    """Serve until SIGINT or SIGTERM, then finish the requests under way and commit; SIGHUP replaces all workers gently.
 
     Parameters
     ----------
@@ -55,61 +54,66 @@ def serve(
         What each key may send; no limit otherwise.
     tls : Tls, optional
         The certificate for https; http otherwise.
+    workers : int
+        How many processes answer requests, one thread for computing each: at most one for each core helps.
     announce : callable, optional
         Called with the URL once the service listens; otherwise the log says it.
 
     Raises
     ------
     ServeError
-        If the host needs keys, the port is taken, or the service fails to start.
+        If the host needs keys, the port is taken, there are no workers, or they fail to start.
     DefinitionMismatch
         If a promoted model was trained for another definition; the message lists the differences.
     """
+    if workers < 1:
+        raise ServeError(f"{workers} workers cannot serve anything; write at least 1")
     accepted = tuple(keys)
     if host not in LOOPBACK and not accepted and not KeyFile(home.path / NAME).read():
         raise ServeError(
             f"host {host!r} can be reached from other machines, and no API keys are configured; "
             f"set {VARIABLE} or pass --api-key-file, or serve on 127.0.0.1; `fourfold keys create` makes keys"
         )
-    torch.set_num_threads(1)
     _check_models(home, surfaces)
-    app = create_app(home, surfaces, keys=accepted, rate=rate)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s level=%(levelname)s logger=%(name)s %(message)s")
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    config = uvicorn.Config(
-        app,
-        access_log=False,
-        http=Connection,
-        limit_concurrency=MAX_CONNECTIONS,
-        lifespan="on",
-        log_config=None,
-        proxy_headers=False,
-        server_header=False,
-        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-        ssl_certfile=tls.certificate if tls else None,
-        ssl_keyfile=tls.key if tls else None,
-        ws="none",
-    )
     with _listening(host, port) as listener:
         url = _url("https" if tls else "http", host, listener)
-        server = _Server(config, lambda: announce(url) if announce else logger.info("listening on %s", url))
-        with suppress(KeyboardInterrupt):
-            server.run(sockets=[listener])
-    if not server.started:
-        raise ServeError("the service did not start; the log above says why")
+        assignment = Assignment(
+            home=str(home.path.absolute()),
+            surfaces=tuple(surfaces),
+            keys=accepted,
+            rate=(rate or Rate()).share(workers),
+            certificate=str(tls.certificate) if tls else None,
+            certificate_key=str(tls.key) if tls else None,
+            socket=listener.fileno(),
+        )
+        supervisor = Supervisor(
+            workers,
+            lambda start: _spawned(assignment, start),
+            lambda: announce(url) if announce else logger.info("listening on %s", url),
+        )
+        try:
+            supervisor.run()
+        except WorkerFailedError as error:
+            raise ServeError(f"the service did not start: {error}") from None
 
 
-class _Server(uvicorn.Server):
-    """A uvicorn server that tells when it accepts requests."""
-
-    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._on_started = on_started
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            self._on_started()
+def _spawned(assignment: Assignment, start: Start) -> "subprocess.Popen[str]":
+    """A new worker. It is in a process group of its own: Ctrl-C is for the supervisor, which ends workers gently."""
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "fourfold.api.worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        pass_fds=(assignment.socket,),
+        process_group=0,
+    )
+    assert worker.stdin is not None
+    told = msgspec.structs.replace(assignment, commits=start.place == 0 and not start.warm_first, warm_first=start.warm_first)
+    with suppress(BrokenPipeError):  # It has died already, which the supervisor will hear.
+        worker.stdin.write(msgspec.json.encode(told).decode() + "\n")
+        worker.stdin.flush()
+    return worker
 
 
 def _check_models(home: Home, surfaces: Sequence[str]) -> None:

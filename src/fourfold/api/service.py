@@ -9,8 +9,9 @@ from typing import Self
 from fourfold.api.errors import ApiError
 from fourfold.api.rules import EventRules
 from fourfold.events.types import Event, batch_of
+from fourfold.modes.clock import wall_clock
 from fourfold.modes.home import Home
-from fourfold.modes.online import EVENTS_PER_REQUEST, Online, wall_clock
+from fourfold.modes.online import EVENTS_PER_REQUEST, Online
 from fourfold.stores.consumer import StaleConsumerError
 
 logger = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ class Follower:
     """
 
     def __init__(self, online: Online, seconds: float = FOLLOW_SECONDS) -> None:
-        self.online, self.caught_up = online, False
+        self.online, self.caught_up, self.warm = online, False, False
         self.problem: str | None = None
         self._seconds, self._failures = seconds, 0
         self._reached, self._silent = -1, 0
@@ -57,8 +58,8 @@ class Follower:
 
     @property
     def ready(self) -> bool:
-        """Whether the state has reached the log, so that the next request need not."""
-        return self.caught_up and self.online.consumer.lag <= EVENTS_PER_REQUEST
+        """Whether the state has reached the log, and a first slate was made, so that the next request waits for neither."""
+        return self.warm and self.online.consumer.lag <= EVENTS_PER_REQUEST
 
     def round(self) -> None:
         """One round of upkeep; what goes wrong is logged and tried again in the next."""
@@ -66,6 +67,9 @@ class Follower:
         try:
             self.online.consumer.catch_up()
             self.caught_up = True
+            if not self.warm:
+                self.online.warm()
+                self.warm = True
             self.online.follow()
             if not self.online.consumer.commits:
                 self._stand_in()
@@ -77,7 +81,7 @@ class Follower:
             self.problem = f"{type(error).__name__}: {error}"
             logger.exception("surface %s: upkeep failed %d times, trying again", surface, self._failures)
         else:
-            self._failures, self.problem = 0, None
+            self._failures, self.problem = 0, self.online.problem
 
     def _stand_in(self) -> None:
         """Commit again once the process that took this over has ended: a training run, or a service that was replaced."""
@@ -113,13 +117,19 @@ class Service:
         Where everything lies; whoever opened it closes it.
     surfaces : sequence of str
         What to serve.
+    follow_seconds : float
+        The pause between two rounds of upkeep.
+    commits : bool
+        Whether the state that is computed here is committed. One process of a home should; if it ends, another one takes over.
     """
 
-    def __init__(self, home: Home, surfaces: Sequence[str], *, follow_seconds: float = FOLLOW_SECONDS) -> None:
+    def __init__(
+        self, home: Home, surfaces: Sequence[str], *, follow_seconds: float = FOLLOW_SECONDS, commits: bool = True
+    ) -> None:
         if not surfaces:
             raise ValueError("no surface to serve; name at least one")
         self.home, self.surfaces = home, tuple(dict.fromkeys(surfaces))
-        self._follow_seconds = follow_seconds
+        self._follow_seconds, self._commits = follow_seconds, commits
         self._followers: dict[str, Follower] = {}
         self.rules = EventRules(home.definition(surface) for surface in self.surfaces)
 
@@ -131,7 +141,7 @@ class Service:
         DefinitionMismatch, HomeError, StateLostError
             If a surface cannot be served.
         """
-        opened = [Online(self.home, surface, commits=True) for surface in self.surfaces]
+        opened = [Online(self.home, surface, commits=self._commits) for surface in self.surfaces]
         self.rules = EventRules(online.definition for online in opened)
         self._followers = {online.surface: Follower(online, self._follow_seconds) for online in opened}
         for follower in self._followers.values():

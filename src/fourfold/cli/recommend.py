@@ -58,6 +58,7 @@ def serve(
     surface: Annotated[list[str] | None, typer.Option(help="Which surface; may be repeated. Otherwise all.")] = None,
     host: Annotated[str, typer.Option(help="Any other than loopback needs API keys: `fourfold keys create`.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+    workers: Annotated[int, typer.Option(min=1, help="How many processes answer; one for each core at most.")] = 1,
     api_key_file: Annotated[Path | None, typer.Option(help="A file of API keys, one a line; they may do everything.")] = None,
     tls_certificate: Annotated[Path | None, typer.Option(help="A certificate chain (PEM), to serve over https.")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="Its private key (PEM).")] = None,
@@ -66,15 +67,15 @@ def serve(
 ) -> None:
     """Serve slates over HTTP and take events: POST /v1/{surface}/recommend and POST /v1/events."""
     from fourfold.api.keys import api_keys  # noqa: PLC0415
+    from fourfold.api.limits import Rate  # noqa: PLC0415
     from fourfold.api.serve import serve as run  # noqa: PLC0415
+    from fourfold.api.tls import Tls  # noqa: PLC0415
     from fourfold.modes.home import Home as Opened  # noqa: PLC0415
     from fourfold.modes.home import HomeError  # noqa: PLC0415
 
     with Opened.existing(home) as opened:
-    from fourfold.api.limits import Rate  # noqa: PLC0415
         surfaces = surface or opened.surfaces()
         if not surfaces:
-    from fourfold.api.tls import Tls  # noqa: PLC0415
             raise HomeError(f"{home} has no surface to serve; add one with `fourfold define`")
         keys = api_keys(os.environ, api_key_file)
         rate, tls = Rate(requests_per_second, bytes_per_second), Tls.of(tls_certificate, tls_key)
@@ -82,7 +83,7 @@ def serve(
         def announce(url: str) -> None:
             say(f"serving {', '.join(surfaces)} on {url}")
 
-        run(opened, surfaces, host, port, keys=keys, rate=rate, tls=tls, announce=announce)
+        run(opened, surfaces, host, port, keys=keys, rate=rate, tls=tls, workers=workers, announce=announce)
 
 
 def _computed(home: Path, surface: str, body: dict[str, Any]) -> dict[str, Any]:

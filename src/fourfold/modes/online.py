@@ -3,16 +3,18 @@
 import hashlib
 import json
 import logging
-import time
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
 import pyarrow as pa
 from msgspec.structs import replace
 
+from fourfold.definition import DefinitionError
 from fourfold.events.log import MAX_TIME, LogFullError
 from fourfold.events.types import Impression, batch_of
 from fourfold.features.view import View
+from fourfold.modes.clock import wall_clock
 from fourfold.modes.home import Home
 from fourfold.modes.trained import PromotedModels
 from fourfold.pipeline.pipeline import Pipeline
@@ -41,11 +43,13 @@ class Online:
 
     def __init__(self, home: Home, surface: str, *, commits: bool = False) -> None:
         self.home, self.surface = home, surface
+        self.problem: str | None = None
         self.deployment = home.deployment.of(surface)
         self.consumer = home.consumer(surface, commits=commits)
         self.definition = self.consumer.state.definition
         self.models = PromotedModels(self.definition, home.registry)
-        self.pipeline = Pipeline(self.definition, self._view, self.models, budget_ms=self.deployment.budget_ms)
+        self._executor = ThreadPoolExecutor(max(4, len(self.definition.sources)), f"source-{surface}")
+        self.pipeline = self._pipeline()
 
     def __enter__(self) -> Self:
         self.consumer.catch_up()
@@ -56,7 +60,7 @@ class Online:
             self.consumer.__exit__(kind, error, trace)
         finally:
             self.consumer.close()
-            self.pipeline.close()
+            self._executor.shutdown(wait=False, cancel_futures=True)
 
     def recommend(self, request: Request) -> Slate:
         """The slate for a request, as of its time or now."""
@@ -72,11 +76,33 @@ class Online:
         return wall_clock() if self.deployment.clock == "wall" else min(self._view().newest_event_time + 1, MAX_TIME - 1)
 
     def follow(self) -> None:
-        """One round of upkeep: apply what the log got, commit, and load a newly promoted version."""
+        """One round of upkeep: apply what the log got, commit, and take up a newly promoted version and deployment."""
         self.consumer.catch_up()
         if self.consumer.commits:
             self.consumer.commit()
         self.models.refresh()
+        self._redeploy()
+
+    def warm(self) -> None:
+        """Make one slate for nobody, so that whoever comes first does not wait for what is loaded once."""
+        self.pipeline.recommend(Request(viewer="-"), self.now())
+
+    def _redeploy(self) -> None:
+        """Serve as the deployment says now; where it cannot be read, as it said before, and `problem` says why."""
+        try:
+            now, self.problem = self.home.deployment.of(self.surface), None
+        except (DefinitionError, OSError, UnicodeDecodeError) as error:
+            if self.problem != str(error):
+                logger.error("surface %s goes on as deployed before: %s", self.surface, error)  # noqa: TRY400  # it says it all
+            self.problem = str(error)
+            return
+        if now != self.deployment:
+            logger.info("surface %s is deployed anew: %s", self.surface, now)
+            self.deployment = now
+            self.pipeline = self._pipeline()
+
+    def _pipeline(self) -> Pipeline:
+        return Pipeline(self.definition, self._view, self.models, budget_ms=self.deployment.budget_ms, executor=self._executor)
 
     def _logged(self, slate: Slate, request: Request) -> Slate:
         try:
@@ -89,11 +115,6 @@ class Online:
 
     def _view(self) -> View:
         return self.consumer.view(EVENTS_PER_REQUEST)
-
-
-def wall_clock() -> int:
-    """Milliseconds since 1970."""
-    return time.time_ns() // 1_000_000
 
 
 def _impressions(slate: Slate, request: Request) -> pa.RecordBatch:

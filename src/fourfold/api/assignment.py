@@ -1,0 +1,39 @@
+"""What a worker process is told to do. It goes over a pipe, because arguments and environments can be read by others."""
+
+from msgspec import Struct
+
+from fourfold.api.limits import Rate
+
+
+class Assignment(Struct, frozen=True, kw_only=True):
+    """What one worker serves.
+
+    Parameters
+    ----------
+    home : str
+        Where everything lies.
+    surfaces : tuple of str
+        What to serve.
+    keys : tuple of str
+        API keys, beside those of the home.
+    rate : Rate
+        What each key may send to this worker.
+    certificate, certificate_key : str, optional
+        PEM files, to serve over https.
+    socket : int
+        The file descriptor of the listening socket, which the worker inherits.
+    commits : bool
+        Whether it commits the state that it computes; one worker of a service does.
+    warm_first : bool
+        Whether it accepts requests only once it can answer them: so where another worker answers meanwhile.
+    """
+
+    home: str
+    surfaces: tuple[str, ...]
+    keys: tuple[str, ...]
+    rate: Rate
+    certificate: str | None
+    certificate_key: str | None
+    socket: int
+    commits: bool = False
+    warm_first: bool = False
