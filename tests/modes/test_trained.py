@@ -1,15 +1,17 @@
 """Promoted models: what serves is what was published for this definition, and nothing else."""
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from fourfold.definition import Age, ItemToItem, Trending
 from fourfold.features.encoding import Encoder
 from fourfold.modes.trained import PromotedModels, TrainedModels, load_models, load_ranker
 from fourfold.pipeline.models import Untrained
+from fourfold.scoring import item_vectors
+from fourfold.scoring.retriever import Retriever
 from fourfold.training.registry import CorruptModelError, DefinitionMismatch, UnknownVersionError
 from tests.modes.samples import MADE, SMALL, made_home, train
 
@@ -82,7 +84,34 @@ def test_neighbours_are_bound_once_per_catalogue(tmp_path: Path) -> None:
         assert models.neighbours(replace(view, sizes={**view.sizes, "entity/post": 5})) is not bound
         retriever = models.retriever(view, Encoder(SMALL), MADE.end)
         assert retriever is not None
-        assert np.isfinite(retriever.vectors).all()
+        assert retriever.items.finite
+        assert retriever.items.size == view.size("post")
+
+
+def test_upkeep_builds_anew_what_retrieval_searches_in_a_thread_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(item_vectors, "LEAST_REBUILD", 8)
+    with made_home(tmp_path) as home:
+        train(home)
+        models = PromotedModels(SMALL, home.registry)
+        consumer = home.consumer("feed")
+        consumer.catch_up()
+        view = consumer.state.view()
+
+        def beside() -> int:
+            retriever = models().retriever(view, Encoder(SMALL), MADE.end)
+            assert isinstance(retriever, Retriever)
+            return len(retriever.items.rows)
+
+        assert beside() == 40, "little is built at once"
+        models.refresh()
+        for thread in threading.enumerate():
+            if thread.name == "rebuild":
+                thread.join(20)
+        assert beside() == 0
+        models.refresh()
+        assert not any(thread.name == "rebuild" for thread in threading.enumerate()), "nothing changed since"
 
 
 def test_a_version_without_a_ranker(tmp_path: Path) -> None:

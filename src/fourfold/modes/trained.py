@@ -32,6 +32,12 @@ class TrainedModels:
         """The retrieval model over the items of a view."""
         return self._index.at(view, encoder, time) if self._index else None
 
+    def upkeep(self) -> None:
+        """Build anew, in a thread of its own, what retrieval searches, if so much changed that it pays."""
+        if self._index is not None and self._index.worn:
+            # Nobody waits for it when the process ends: nothing of it is kept on disk.
+            threading.Thread(target=self._index.rebuild, name="rebuild", daemon=True).start()
+
     def neighbours(self, view: View) -> ItemNeighbours | None:
         """The item-to-item table in rows of a view; bound anew when items came."""
         if self._table is None:
@@ -90,8 +96,10 @@ class PromotedModels:
         return self._models
 
     def refresh(self) -> bool:
-        """Load what is promoted now, if it is another version; returns whether it was."""
+        """Load what is promoted now, if it is another version; returns whether it was. Also the upkeep of what serves."""
         with self._lock:
+            if isinstance(self._models, TrainedModels):
+                self._models.upkeep()
             if self._registry.promoted(self._definition.surface) in (None, self._models.version):
                 return False
             self._models = load_models(self._definition, self._registry)

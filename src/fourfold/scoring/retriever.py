@@ -14,72 +14,103 @@ from fourfold.features.positives import liked
 from fourfold.features.table import Int, Run
 from fourfold.features.view import View
 from fourfold.models.two_tower import TwoTowerModel
+from fourfold.scoring.item_vectors import NO_VERSION, ItemVectors, Rows
+from fourfold.scoring.nearest import Vectors
 
-Vectors = NDArray[np.float32]
 CHUNK = 8192
-ROUNDING = 1e-5
-"""More than two ways of summing an inner product of unit vectors can differ by."""
 
 
 @dataclass(frozen=True)
 class _Stamp:
     """What item vectors were made from. Runs are compared by identity, and kept, so that no other takes their address."""
 
-    runs: tuple[Run, ...]
-    size: int
-    time: int
+    runs: tuple[Run, ...] = ()
+    size: int = 0
+    time: int = -1
 
     def same(self, other: "_Stamp") -> bool:
         """Whether no item came, went or changed between the two."""
         alike = (self.size, self.time, len(self.runs)) == (other.size, other.time, len(other.runs))
         return alike and all(mine is theirs for mine, theirs in zip(self.runs, other.runs, strict=True))
 
-
-@dataclass(frozen=True)
-class _Indexed:
-    """Item vectors as of one state: `version` says which version of each item a vector shows."""
-
-    stamp: _Stamp
-    vectors: Vectors  # (I, D)
-    version: Int  # (I, 4)
-    alive: NDArray[np.bool_]  # (I,)
+    def touched(self, other: "_Stamp") -> Int:
+        """The rows (ascending) that may differ between the two: those that only one of them has events of."""
+        mine, theirs = ({id(run): run for run in stamp.runs} for stamp in (self, other))
+        early, late = sorted((self.time, other.time))
+        keys = [np.arange(*sorted((self.size, other.size)))]
+        keys += [
+            run.at.real.astype(np.int64)
+            for run in [*mine.values(), *theirs.values()]
+            if (id(run) in mine) != (id(run) in theirs)
+        ]
+        for run in mine.values():
+            if id(run) in theirs and early < late and run.newest >= early:
+                keys.append(run.at.real[(run.at.imag >= early) & (run.at.imag < late)].astype(np.int64))
+        return np.unique(np.concatenate(keys))
 
 
 class EmbeddingIndex:
     """The vectors of all items of one recommender under one retrieval model.
 
-    An item that is new or changed is embedded when the next request comes; the others keep their vectors.
+    An item that is new or changed is embedded when the next request comes; the others keep their vectors. What is built to
+    search them is built anew by `rebuild`, aside; until then the items that changed are searched beside it.
     """
 
     def __init__(self, model: TwoTowerModel) -> None:
-        self._model, self._lock = model.eval(), threading.Lock()
-        empty = np.zeros((0, model.config.width), np.float32)
-        self._last = _Indexed(_Stamp((), 0, -1), empty, np.zeros((0, 4), np.int64), np.zeros(0, bool))
+        self._model, self._lock, self._rebuilds = model.eval(), threading.Lock(), threading.Lock()
+        self._stamp, self._items = _Stamp(), ItemVectors.nothing(model.config.width)
 
     def at(self, view: View, encoder: Encoder, time: int) -> "Retriever":
         """The retriever over the items that a view knows as of a time."""
         stamp = _stamp(view, time)
         with self._lock:
-            if not self._last.stamp.same(stamp):
-                self._last = self._refreshed(view, encoder, time, stamp)
-            return Retriever(self._model, view, self._last.vectors, self._last.alive)
+            if not self._stamp.same(stamp):
+                self._items = self._refreshed(view, encoder, time, self._stamp.touched(stamp))
+                self._stamp = stamp
+            return Retriever(self._model, view, self._items)
 
-    def _refreshed(self, view: View, encoder: Encoder, time: int, stamp: _Stamp) -> _Indexed:
-        name = view.definition.item.name
-        rows = view.all_rows(name)
+    @property
+    def worn(self) -> bool:
+        """Whether `rebuild` would pay, and is not under way."""
+        return self._items.worn and not self._rebuilds.locked()
+
+    def rebuild(self) -> bool:
+        """Build anew what is searched, if it pays; returns whether it did. Requests go on meanwhile.
+
+        It may take minutes for a million items, so it has no place in a request. One call at a time works; others return.
+        """
+        if not (self._items.worn and self._rebuilds.acquire(blocking=False)):
+            return False
+        try:
+            items = self._items
+            newer = items.folded(clustered=items.wants_clusters).built
+            with self._lock:
+                self._items = self._items.onto(newer, items)
+        finally:
+            self._rebuilds.release()
+        return True
+
+    def _refreshed(self, view: View, encoder: Encoder, time: int, rows: Int) -> ItemVectors:
+        name, size = view.definition.item.name, view.size(view.definition.item.name)
         times = np.full(len(rows), time)
-        version = _versions(view, rows, times)
-        vectors = np.zeros((len(rows), self._model.config.width), np.float32)
-        known = min(len(rows), len(self._last.vectors))
-        vectors[:known] = self._last.vectors[:known]
-        # Items that do not exist have a vector too: the viewer may have liked one before it was deleted.
-        stale = np.flatnonzero(
-            np.append((version[:known] != self._last.version[:known]).any(axis=1), np.ones(len(rows) - known, bool))
+        now = Rows(
+            vectors=np.zeros((len(rows), self._model.config.width), np.float32),
+            version=_versions(view, rows, times),
+            alive=view.alive(name, rows, times) & (rows < size),
         )
+        now.version[rows >= size] = NO_VERSION  # an older view than the last one
+        known = np.flatnonzero(rows < self._items.size)
+        before = self._items.of(rows[known])
+        now.vectors[known] = before.vectors
+        changed, differs = np.ones(len(rows), bool), np.ones(len(rows), bool)
+        changed[known] = (now.version[known] != before.version).any(axis=1)
+        differs[known] = changed[known] | (now.alive[known] != before.alive)
+        # Items that do not exist have a vector too: the viewer may have liked one before it was deleted.
+        stale = np.flatnonzero(changed & (rows < size))
         for start in range(0, len(stale), CHUNK):
             chunk = stale[start : start + CHUNK]
-            vectors[chunk] = self._embed(encoder.items(view, chunk, times[chunk]))
-        return _Indexed(stamp, vectors, version, view.alive(name, rows, times))
+            now.vectors[chunk] = self._embed(encoder.items(view, rows[chunk], times[chunk]))
+        return self._items.with_changed(rows[differs], now.take(differs))
 
     @torch.inference_mode()
     def _embed(self, ids: NDArray[np.int32]) -> Vectors:
@@ -93,44 +124,40 @@ class Retriever:
 
     model: TwoTowerModel
     view: View
-    vectors: Vectors  # (I, D)
-    alive: NDArray[np.bool_]  # (I,)
+    items: ItemVectors
 
     def nearest(self, context: Context, keep: int) -> tuple[Int, Vectors]:
         """Rows and scores of the `keep` nearest items that exist, best first, equal scores by id.
 
-        The matrix product rounds by the place of a row, so it only finds the candidates; `similarity` orders them.
+        A search only finds the candidates; `similarity` orders them.
 
         Raises
         ------
         FloatingPointError
             If a vector holds NaN or infinity.
         """
-        query, items = self._query(context), np.flatnonzero(self.alive)
-        rough = (self.vectors @ query)[items]
-        if not np.isfinite(rough).all():
+        query = self._query(context)
+        if not (self.items.finite and np.isfinite(query).all()):
             raise FloatingPointError("the retrieval model gives vectors that are not numbers; promote another version")
-        if keep < len(items):
-            items = items[rough >= np.partition(rough, len(items) - keep)[len(items) - keep] - ROUNDING]
-        scores = _products(self.vectors[items], query)
-        order = best_first(self.view, items, scores, keep)
-        return items[order], scores[order]
+        rows = self.items.near(query, keep)
+        scores = _products(self.items.of(rows).vectors, query)
+        order = best_first(self.view, rows, scores, keep)
+        return rows[order], scores[order]
 
     def similarity(self, context: Context, items: Int) -> Vectors:
         """Inner products of the viewer with items (rows), shape (C,)."""
-        return _products(self.vectors[items], self._query(context))
+        return _products(self.items.of(items).vectors, self._query(context))
 
     def _query(self, context: Context) -> Vectors:
-        return viewer_vector(self.model, self.view, context, self.vectors)
+        recent = liked(self.view, context.entries, self.model.config.recent)
+        return viewer_vector(self.model, context, self.items.of(recent).vectors)
 
 
 @torch.inference_mode()
-def viewer_vector(model: TwoTowerModel, view: View, context: Context, vectors: Vectors) -> Vectors:
-    """The viewer's unit vector, shape (D,), from profile and recent positive items."""
-    recent = liked(view, context.entries, model.config.recent)
-    items = torch.from_numpy(vectors[recent])
-    index = torch.full((1, max(len(recent), 1)), -1) if not len(recent) else torch.arange(len(recent))[None]
-    vector: Vectors = model.viewer_vectors(context.viewer_ids, items, index)[0].float().cpu().numpy()
+def viewer_vector(model: TwoTowerModel, context: Context, recent: Vectors) -> Vectors:
+    """The viewer's unit vector, shape (D,), from the profile and the vectors of recent positive items, shape (R, D)."""
+    index = torch.full((1, 1), -1) if not len(recent) else torch.arange(len(recent))[None]
+    vector: Vectors = model.viewer_vectors(context.viewer_ids, torch.from_numpy(recent), index)[0].float().cpu().numpy()
     return vector
 
 
