@@ -1,8 +1,6 @@
-"""The door: keys, hosts, headers, the log line, and failures of the code."""
+"""The door: keys, roles, limits, hosts, headers, and failures of the code."""
 
 import gzip
-import logging
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +24,7 @@ ROUTES = [
     ("POST", "/v1/feed/recommend"),
     ("POST", "/v1/events"),
     ("GET", "/openapi.json"),
+    ("GET", "/metrics"),
     ("GET", "/nothing"),
     ("GET", "/healthz/"),
 ]
@@ -156,23 +155,6 @@ def test_answers_carry_security_headers_and_no_cors(keyless: Client, path: str) 
     assert headers["Cache-Control"] == "no-store"
     assert headers["Content-Security-Policy"].startswith("default-src 'none'")
     assert not [name for name in headers if name.startswith("access-control")]
-
-
-def test_each_request_is_one_line_without_secrets(client: Client, caplog: pytest.LogCaptureFixture) -> None:
-    headers = {"Authorization": f"Bearer {KEY}", "X-Request-Id": "abc-1"}
-    with caplog.at_level(logging.INFO):
-        answer = client.post("/v1/feed/recommend", json={"viewer": "secret-viewer"}, headers=headers)
-        client.get("/v1/sneaky%0Aline/status", headers=headers)
-        client.get("/not/there", headers={"Authorization": f"Bearer {KEY}", "X-Request-Id": "a\tb"})
-    assert answer.headers["X-Request-Id"] == "abc-1"
-    lines = [record.getMessage() for record in caplog.records if not record.name.startswith("httpx")]
-    assert len(lines) == 3
-    assert re.fullmatch(r"method=POST route=/v1/\{surface\}/recommend status=200 ms=\d+\.\d request_id=abc-1", lines[0]), lines[
-        0
-    ]
-    assert lines[1].startswith("method=GET route=/v1/{surface}/status status=404 ")
-    assert re.fullmatch(r"method=GET route=- status=404 ms=\d+\.\d request_id=[0-9a-f]{32}", lines[2])
-    assert not [word for word in (KEY, "secret-viewer", "sneaky") if word in "".join(lines)]
 
 
 def test_a_failure_of_the_code_is_answered_and_logged(

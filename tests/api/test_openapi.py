@@ -22,6 +22,7 @@ def test_every_route_is_documented(tmp_path: Path) -> None:
         ("post", "/v1/{surface}/reload"),
         ("post", "/v1/{surface}/recommend"),
         ("post", "/v1/events"),
+        ("get", "/metrics"),
         ("get", "/healthz"),
         ("get", "/readyz"),
     }

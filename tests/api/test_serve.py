@@ -1,7 +1,7 @@
 """Real server processes: what was acknowledged survives SIGKILL and is in the next slate; what cannot be served says why."""
 
+import json
 import random
-import re
 import signal
 import socket
 import threading
@@ -46,8 +46,10 @@ def test_the_main_flow_on_a_real_server(tmp_path: Path) -> None:
         with ConsumerStore(tmp_path / "home" / "state" / surface) as store:
             assert store.offset == offset, "the state was not committed at shutdown"
     assert KEY not in server.log.read_text()
-    lines = [line for line in server.log.read_text().splitlines() if "route=" in line]
-    assert re.search(r"level=INFO .* method=POST route=/v1/events status=202 ms=[\d.]+ request_id=\w+$", "\n".join(lines), re.M)
+    lines = [json.loads(line) for line in server.log.read_text().splitlines() if '"event": "request"' in line]
+    assert {("POST", "/v1/events", 202), ("POST", "/v1/{surface}/recommend", 400)} <= {
+        (line["method"], line["route"], line["status"]) for line in lines
+    }
 
 
 def post_until_dead(client: httpx.Client, run: int, worker: int, told: list[str]) -> None:

@@ -9,14 +9,18 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 
 from fourfold import __version__
+from fourfold.api.account import Account
 from fourfold.api.errors import ApiError, not_routed, refused
+from fourfold.api.gauges import Gauges
 from fourfold.api.guard import Guard
 from fourfold.api.key_file import NAME, KeyFile
 from fourfold.api.keys import Keys
 from fourfold.api.limits import Rate
-from fourfold.api.management import health, management
+from fourfold.api.management import health, management, scrape
+from fourfold.api.metrics import Metrics
 from fourfold.api.openapi import document
 from fourfold.api.service import FOLLOW_SECONDS, Service
+from fourfold.api.tracing import Tracing
 from fourfold.api.traffic import TrafficRoute, events_route, recommend_route
 from fourfold.api.workers import EVENT_QUEUE, EVENT_THREADS, RECOMMEND_QUEUE, RECOMMEND_THREADS, Workers
 from fourfold.modes.home import Home
@@ -30,6 +34,8 @@ def create_app(
     *,
     keys: Iterable[str] = (),
     rate: Rate | None = None,
+    tracing: Tracing | None = None,
+    log_share: float = 1.0,
     threads: int = RECOMMEND_THREADS,
     queue: int = RECOMMEND_QUEUE,
     follow_seconds: float = FOLLOW_SECONDS,
@@ -49,6 +55,10 @@ def create_app(
         localhost) are answered.
     rate : Rate, optional
         What each key may send to this process; no limit otherwise.
+    tracing : Tracing, optional
+        Where traces go; there are none otherwise.
+    log_share : float
+        Which share of the requests that went well has a line in the log.
     threads, queue : int
         How many slates are computed at once, and how many requests may wait before new ones are answered with 429.
     follow_seconds : float
@@ -64,11 +74,13 @@ def create_app(
         If a surface has no definition, or a key cannot be used.
     """
     service = Service(home, surfaces, follow_seconds=follow_seconds, commits=commits)
-    accepted = Keys(keys, KeyFile(home.path / NAME))
+    accepted, metrics = Keys(keys, KeyFile(home.path / NAME)), Metrics()
+    pools = {"recommend": Workers(threads, queue), "events": Workers(EVENT_THREADS, EVENT_QUEUE)}
+    gauges = Gauges(metrics, service, pools)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        with service:
+        with service, gauges:
             while warm_first and service.unready:
                 await anyio.sleep(READY_POLL_SECONDS)
             yield
@@ -83,11 +95,11 @@ def create_app(
         exception_handlers={ApiError: refused, HTTPException: not_routed},
     )
     app.state.service = service
-    app.add_middleware(Guard, keys=accepted, rate=rate)
-    recommend = recommend_route(service, Workers(threads, queue))
-    events = events_route(service, Workers(EVENT_THREADS, EVENT_QUEUE))
+    app.add_middleware(Guard, keys=accepted, rate=rate, account=Account(metrics, service.surfaces, tracing, log_share))
+    recommend, events = recommend_route(service, pools["recommend"]), events_route(service, pools["events"])
     app.router.routes += [TrafficRoute("/v1/{surface}/recommend", recommend), TrafficRoute("/v1/events", events)]
     app.include_router(management(service), tags=["management"])
+    app.include_router(scrape(metrics, gauges), tags=["management"])
     app.include_router(health(service), tags=["health"])
     app.openapi = cache(lambda: document(app, keyed=bool(accepted)))  # type: ignore[method-assign]  # FastAPI's own way
     return app

@@ -18,6 +18,8 @@ class Assignment(Struct, frozen=True, kw_only=True):
         API keys, beside those of the home.
     rate : Rate
         What each key may send to this worker.
+    log_share : float
+        Which share of the requests that went well has a line in the log.
     certificate, certificate_key : str, optional
         PEM files, to serve over https.
     socket : int
@@ -32,6 +34,7 @@ class Assignment(Struct, frozen=True, kw_only=True):
     surfaces: tuple[str, ...]
     keys: tuple[str, ...]
     rate: Rate
+    log_share: float
     certificate: str | None
     certificate_key: str | None
     socket: int

@@ -1,36 +1,30 @@
-"""What surrounds every request: keys, roles and limits, security headers, one log line, and an answer where the code fails."""
+"""What surrounds every request: keys, roles and limits, an account of what came of it, and an answer where the code fails."""
 
 import logging
 import math
 import re
 import time
-import uuid
 from collections.abc import Iterable
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bound_contextvars
 
+from fourfold.api.account import Account
 from fourfold.api.errors import ApiError
+from fourfold.api.exchange import Exchange
 from fourfold.api.keys import ANYBODY, Caller, Keys
 from fourfold.api.limits import Limits, Rate
 from fourfold.api.roles import needed_role
 
-logger = logging.getLogger("fourfold.api.requests")
+logger = logging.getLogger(__name__)
 
 OPEN_PATHS = ("/healthz", "/readyz")
 """What orchestrators ask without a key."""
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
-_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Cache-Control": "no-store",
-}
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _CLIENT_LEFT = 499
 
 
@@ -44,35 +38,41 @@ class Guard:
     keys : Keys
         With keys, every path but `OPEN_PATHS` needs one. Without, only requests that name this machine as their host are
         served, so that no web page can reach the service through a name of its own that leads here.
-    rate : Rate
-        What each caller may send to this process.
+    account : Account
+        Who is told what came of each request.
+    rate : Rate, optional
+        What each caller may send to this process; no limit otherwise.
     """
 
-    def __init__(self, app: ASGIApp, keys: Keys, rate: Rate | None = None) -> None:
-        self._app, self._keys, self._limits = app, keys, Limits(rate or Rate())
+    def __init__(self, app: ASGIApp, keys: Keys, account: Account, rate: Rate | None = None) -> None:
+        self._app, self._keys, self._account, self._limits = app, keys, account, Limits(rate or Rate())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = _Exchange(scope, send)
-        try:
+        exchange = Exchange(scope, send)
+        with bound_contextvars(request_id=exchange.id):
             try:
-                self._admit(exchange)
-            except ApiError as refusal:
-                await refusal.response()(scope, receive, exchange.send)
-            else:
-                await self._app(scope, self._counted(exchange, receive), exchange.send)
-        except ClientDisconnect:
-            exchange.status = _CLIENT_LEFT
-        except Exception:
-            logger.exception("request failed request_id=%s", exchange.id)
-            await exchange.fail(receive)
-        finally:
-            exchange.log()
+                await self._serve(exchange, receive)
+            except ClientDisconnect:
+                exchange.status = _CLIENT_LEFT
+            except Exception:
+                logger.exception("request failed")
+                await exchange.fail(receive)
+            finally:
+                self._account.settle(exchange)
 
-    def _admit(self, exchange: "_Exchange") -> None:
+    async def _serve(self, exchange: Exchange, receive: Receive) -> None:
+        try:
+            self._admit(exchange)
+        except ApiError as refusal:
+            await refusal.response()(exchange.scope, receive, exchange.send)
+        else:
+            await self._app(exchange.scope, self._counted(exchange, receive), exchange.send)
+
+    def _admit(self, exchange: Exchange) -> None:
         """Let a request in, or say why not."""
         method, path = exchange.scope["method"], exchange.scope["path"]
         if path in OPEN_PATHS:
@@ -101,7 +101,7 @@ class Guard:
             raise ApiError(401, "no valid API key", "a header Authorization: Bearer KEY", {"WWW-Authenticate": "Bearer"})
         return caller
 
-    def _counted(self, exchange: "_Exchange", receive: Receive) -> Receive:
+    def _counted(self, exchange: Exchange, receive: Receive) -> Receive:
         """The same, counting the bytes of the body against the caller's limit."""
 
         async def counted() -> Message:
@@ -111,37 +111,6 @@ class Guard:
             return message
 
         return counted
-
-
-class _Exchange:
-    """One request and the start of its answer."""
-
-    def __init__(self, scope: Scope, send: Send) -> None:
-        self.scope, self._send, self.headers = scope, send, Headers(scope=scope)
-        given = self.headers.get("x-request-id", "")
-        self.id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
-        self.status, self._started = 0, time.perf_counter()
-        self.caller: Caller | None = None
-
-    async def send(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-            headers = MutableHeaders(scope=message)
-            headers.update(_HEADERS | {"X-Request-Id": self.id})
-        await self._send(message)
-
-    async def fail(self, receive: Receive) -> None:
-        """Say that the service failed, unless an answer is already under way."""
-        if self.status == 0:
-            write = f"to the operator of this service: its log tells more under {self.id}"
-            await ApiError(500, "the service failed", write).response()(self.scope, receive, self.send)
-
-    def log(self) -> None:
-        # The path of the route, not of the request: a client must not be able to write into the log.
-        route = getattr(self.scope.get("route"), "path", "-")
-        took = (time.perf_counter() - self._started) * 1_000
-        fields = (self.scope["method"], route, self.status, took, self.id)
-        logger.info("method=%s route=%s status=%d ms=%.1f request_id=%s", *fields)
 
 
 def _names_this_machine(hosts: Iterable[str]) -> bool:

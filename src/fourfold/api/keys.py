@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fourfold.api.key_file import ApiKeyError, KeyFile, StoredKey, digest_of
 from fourfold.api.roles import Role
-from fourfold.modes.online import wall_clock
+from fourfold.modes.clock import wall_clock
 
 logger = logging.getLogger(__name__)
 

@@ -1,10 +1,13 @@
 """What operators ask of a service: its surfaces, their definitions and state, new models, and whether it is alive."""
 
 from fastapi import APIRouter
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from pydantic import BaseModel, JsonValue
 
 from fourfold.api.errors import ApiError
+from fourfold.api.gauges import Gauges
+from fourfold.api.metrics import Metrics
 from fourfold.api.service import Service
 from fourfold.training.registry import RegistryError
 
@@ -98,6 +101,18 @@ def management(service: Service) -> APIRouter:
         except RegistryError as error:
             raise ApiError(409, str(error), "`fourfold promote` with a version that fits, or train one") from None
         return Reloaded(surface=surface, model=models().version, changed=changed)
+
+    return router
+
+
+def scrape(metrics: Metrics, gauges: Gauges) -> APIRouter:
+    """The route for Prometheus."""
+    router = APIRouter()
+
+    @router.get("/metrics", summary="Metrics of all worker processes", response_class=PlainTextResponse)
+    def read() -> PlainTextResponse:
+        gauges.read()
+        return PlainTextResponse(metrics.text(gauges), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
     return router
 

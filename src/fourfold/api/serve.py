@@ -1,10 +1,11 @@
 """Runs the HTTP service in worker processes, safe by default: only this machine can reach it until keys are configured."""
 
 import logging
+import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 
 import msgspec
@@ -14,6 +15,8 @@ from fourfold.api.guard import LOOPBACK
 from fourfold.api.key_file import NAME, KeyFile
 from fourfold.api.keys import VARIABLE
 from fourfold.api.limits import Rate
+from fourfold.api.logs import write_logs
+from fourfold.api.metrics import shared_folder
 from fourfold.api.supervisor import Start, Supervisor, WorkerFailedError
 from fourfold.api.tls import Tls
 from fourfold.modes.home import Home
@@ -34,6 +37,7 @@ def serve(
     *,
     keys: Iterable[str] = (),
     rate: Rate | None = None,
+    log_share: float = 1.0,
     tls: Tls | None = None,
     workers: int = 1,
     announce: Callable[[str], None] | None = None,
@@ -52,6 +56,8 @@ def serve(
         API keys, see `fourfold.api.keys.api_keys`.
     rate : Rate, optional
         What each key may send; no limit otherwise.
+    log_share : float
+        Which share of the requests that went well has a line in the log; those that did not always have one.
     tls : Tls, optional
         The certificate for https; http otherwise.
     workers : int
@@ -75,21 +81,22 @@ def serve(
             f"set {VARIABLE} or pass --api-key-file, or serve on 127.0.0.1; `fourfold keys create` makes keys"
         )
     _check_models(home, surfaces)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s level=%(levelname)s logger=%(name)s %(message)s")
-    with _listening(host, port) as listener:
+    write_logs(sys.stderr)
+    with _listening(host, port) as listener, shared_folder() as environment:
         url = _url("https" if tls else "http", host, listener)
         assignment = Assignment(
             home=str(home.path.absolute()),
             surfaces=tuple(surfaces),
             keys=accepted,
             rate=(rate or Rate()).share(workers),
+            log_share=log_share,
             certificate=str(tls.certificate) if tls else None,
             certificate_key=str(tls.key) if tls else None,
             socket=listener.fileno(),
         )
         supervisor = Supervisor(
             workers,
-            lambda start: _spawned(assignment, start),
+            lambda start: _spawned(assignment, start, environment),
             lambda: announce(url) if announce else logger.info("listening on %s", url),
         )
         try:
@@ -98,13 +105,14 @@ def serve(
             raise ServeError(f"the service did not start: {error}") from None
 
 
-def _spawned(assignment: Assignment, start: Start) -> "subprocess.Popen[str]":
+def _spawned(assignment: Assignment, start: Start, environment: Mapping[str, str]) -> "subprocess.Popen[str]":
     """A new worker. It is in a process group of its own: Ctrl-C is for the supervisor, which ends workers gently."""
     worker = subprocess.Popen(
         [sys.executable, "-m", "fourfold.api.worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        env=os.environ | environment,
         pass_fds=(assignment.socket,),
         process_group=0,
     )

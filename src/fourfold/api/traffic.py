@@ -23,8 +23,8 @@ from fourfold.api.service import Service
 from fourfold.api.workers import Workers
 from fourfold.definition import Recommender
 from fourfold.events.log import InvalidEventError, LogFullError
-from fourfold.modes.online import wall_clock
-from fourfold.pipeline.slate import Request
+from fourfold.modes.clock import wall_clock
+from fourfold.pipeline.slate import Request, Slate
 
 Handler = Callable[[HttpRequest], Awaitable[Response]]
 
@@ -61,7 +61,8 @@ def recommend_route(service: Service, workers: Workers) -> Handler:
                 raise ApiError(
                     503, "the state has not reached the log yet", "it again when /readyz says so", {"Retry-After": "1"}
                 )
-            answer = await workers.run(lambda: msgspec.json.encode(follower.online.recommend(request)))
+            slate, answer = await workers.run(lambda: _answer(follower.online.recommend(request)))
+        http.state.slate = slate
         return Response(answer, 200, media_type=JSON)
 
     return recommend
@@ -74,9 +75,14 @@ def events_route(service: Service, workers: Workers) -> Handler:
         with workers.place():
             kind, body = await read_body(http, MAX_EVENT_BYTES, (JSON, NDJSON))
             accepted = await workers.run(lambda: _append(service, kind, body))
+        http.state.accepted = accepted.accepted
         return Response(msgspec.json.encode(accepted), 202, media_type=JSON)
 
     return events
+
+
+def _answer(slate: Slate) -> tuple[Slate, bytes]:
+    return slate, msgspec.json.encode(slate)
 
 
 def _checked(request: Request, definition: Recommender) -> Request:

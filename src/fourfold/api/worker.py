@@ -3,7 +3,6 @@
 Its standard input is one line of JSON, the `Assignment`, and then nothing: where it ends, whoever started this process is gone.
 """
 
-import logging
 import socket
 import sys
 import threading
@@ -19,8 +18,10 @@ from fastapi import FastAPI
 from fourfold.api.app import READY_POLL_SECONDS, create_app
 from fourfold.api.assignment import Assignment
 from fourfold.api.connections import Connection
+from fourfold.api.logs import write_logs
 from fourfold.api.service import Service
 from fourfold.api.supervisor import LISTENING, READY
+from fourfold.api.tracing import tracing
 from fourfold.modes.home import Home
 
 SHUTDOWN_SECONDS = 10
@@ -30,8 +31,7 @@ MAX_CONNECTIONS = 1_000
 def main() -> None:
     """Serve until SIGTERM, or until standard input ends."""
     assignment = msgspec.json.decode(sys.stdin.buffer.readline(), type=Assignment)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s level=%(levelname)s logger=%(name)s %(message)s")
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    write_logs(sys.stderr)
     torch.set_num_threads(1)
     with Home(Path(assignment.home)) as home, socket.socket(fileno=assignment.socket) as listener:
         server = _Server(_config(_app(home, assignment), assignment))
@@ -46,6 +46,8 @@ def _app(home: Home, assignment: Assignment) -> FastAPI:
         assignment.surfaces,
         keys=assignment.keys,
         rate=assignment.rate,
+        tracing=tracing(),
+        log_share=assignment.log_share,
         commits=assignment.commits,
         warm_first=assignment.warm_first,
     )

@@ -32,6 +32,16 @@ class Workers:
         self._places = threads + queue
         self._taken = 0
 
+    @property
+    def running(self) -> int:
+        """How many requests are computed now."""
+        return self._limiter.borrowed_tokens
+
+    @property
+    def waiting(self) -> int:
+        """How many more have a place: they are read, or wait for a thread."""
+        return max(self._taken - self.running, 0)
+
     @contextmanager
     def place(self) -> Iterator[None]:
         """Hold a place for one request, from before its body is read until it is answered.

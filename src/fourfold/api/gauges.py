@@ -1,0 +1,127 @@
+"""How a service is at the moment: how old and how far behind its state is, who waits, what its process and its disk hold."""
+
+import logging
+import re
+import shutil
+import threading
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from prometheus_client import Gauge
+from prometheus_client.core import InfoMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from fourfold import __version__
+from fourfold.api.metrics import Metrics
+from fourfold.api.service import Service
+from fourfold.api.workers import Workers
+from fourfold.modes.clock import wall_clock
+
+logger = logging.getLogger(__name__)
+
+READ_SECONDS = 1.0
+
+_ANONYMOUS = re.compile(r"^RssAnon:\s+(\d+) kB$", re.MULTILINE)
+
+
+class Gauges(Collector):
+    """Reads a service about every second, because a scrape reaches one of its processes only. Use it as a context manager.
+
+    Parameters
+    ----------
+    metrics : Metrics
+        Where the numbers go.
+    service : Service
+        What is read.
+    pools : mapping of str to Workers
+        The pools of threads, by name.
+    """
+
+    def __init__(self, metrics: Metrics, service: Service, pools: Mapping[str, Workers]) -> None:
+        self._service, self._pools = service, pools
+        self._trained: dict[tuple[str, str], int] = {}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="gauges", daemon=True)
+
+        def gauge(name: str, text: str, labels: tuple[str, ...], across: str) -> Gauge:
+            return Gauge(f"fourfold_{name}", text, labels, registry=metrics.registry, multiprocess_mode=across)  # type: ignore[arg-type]  # a Literal there
+
+        surface, pool = ("surface",), ("pool",)
+        self._age = gauge("state_age_seconds", "How long ago the newest known impression or action was", surface, "livemax")
+        self._lag = gauge("log_lag_events", "Events of the log that the state does not know yet", surface, "livemax")
+        self._ready = gauge("ready", "1 if slates can be served", surface, "livemin")
+        self._failing = gauge("upkeep_failing", "1 if the last round of upkeep failed", surface, "livemax")
+        self._model = gauge("model_age_seconds", "How long ago the serving version was trained", surface, "livemax")
+        self._running = gauge("running_requests", "Requests that are computed", pool, "livesum")
+        self._waiting = gauge("waiting_requests", "Requests that are read or wait for a thread", pool, "livesum")
+        self._memory = gauge("private_memory_bytes", "Memory that processes hold for themselves", (), "livesum")
+        self._workers = gauge("workers", "Worker processes", (), "livesum")
+        self._log = gauge("log_end", "The offset after the newest event", (), "livemax")
+        self._free = gauge("disk_free_bytes", "What is free where the home lies", (), "livemin")
+        self._disk = gauge("disk_bytes", "The size of the disk where the home lies", (), "livemax")
+        self._workers.set(1)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def read(self) -> None:
+        """Read everything now."""
+        for name, pool in self._pools.items():
+            self._running.labels(name).set(pool.running)
+            self._waiting.labels(name).set(pool.waiting)
+        for surface in self._service.surfaces:
+            self._read_surface(surface)
+        self._log.set(self._service.home.log.end)
+        disk = shutil.disk_usage(self._service.home.path)
+        self._free.set(disk.free)
+        self._disk.set(disk.total)
+        memory = private_memory()
+        if memory is not None:
+            self._memory.set(memory)
+
+    def collect(self) -> Iterable[Metric]:
+        """Which versions serve: of this process, because names do not add up over several."""
+        models = InfoMetricFamily("fourfold_model", "The version that serves", labels=("surface",))
+        for surface in self._service.surfaces:
+            models.add_metric((surface,), {"version": self._service.of(surface).online.models().version or "none"})
+        return [models, InfoMetricFamily("fourfold_build", "What runs", value={"version": __version__})]
+
+    def _read_surface(self, surface: str) -> None:
+        follower = self._service.of(surface)
+        online, now = follower.online, wall_clock()
+        newest = online.consumer.state.view().newest_time
+        self._lag.labels(surface).set(online.consumer.lag)
+        self._ready.labels(surface).set(follower.ready)
+        self._failing.labels(surface).set(follower.problem is not None)
+        if newest >= 0:
+            self._age.labels(surface).set(0.0 if online.deployment.clock == "log" else max(now - newest, 0) / 1_000)
+        version = online.models().version
+        if version is not None:
+            self._model.labels(surface).set(max(now - self._trained_at(surface, version), 0) / 1_000)
+
+    def _trained_at(self, surface: str, version: str) -> int:
+        key = (surface, version)
+        if key not in self._trained:
+            self._trained[key] = self._service.home.registry.load(surface, version)[0].created
+        return self._trained[key]
+
+    def _run(self) -> None:
+        while not self._stop.wait(READ_SECONDS):
+            try:
+                self.read()
+            except Exception:
+                logger.exception("the service's gauges could not be read")
+
+
+def private_memory(status: Path = Path("/proc/self/status")) -> int | None:
+    """Bytes of memory that this process shares with nobody; None where the system does not say (it is not Linux)."""
+    found = _ANONYMOUS.search(status.read_text()) if status.exists() else None
+    return int(found[1]) << 10 if found else None

@@ -1,0 +1,84 @@
+"""How a service is at the moment, read from a real one."""
+
+from pathlib import Path
+
+import pytest
+
+from fourfold.api.gauges import Gauges, private_memory
+from fourfold.api.metrics import Metrics
+from fourfold.api.service import Service
+from fourfold.api.workers import Workers
+from tests.api.client import Client
+from tests.api.samples import POSTS, make_home, post, service, world
+from tests.api.test_metrics import Samples, read, value
+
+
+def scraped(client: Client) -> Samples:
+    answer = client.get("/metrics")
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    return read(answer.content)
+
+
+def test_a_scrape_says_how_old_and_how_far_behind_the_state_is(tmp_path: Path) -> None:
+    home = make_home(tmp_path / "home")
+    with service(home) as client:
+        empty = scraped(client)
+        assert ("fourfold_state_age_seconds", frozenset({("surface", "feed")})) not in empty
+        post(client, world())
+        assert client.post("/v1/feed/recommend", json={"viewer": "m0"}).status_code == 200
+        found = scraped(client)
+        assert 3_600 <= value(found, "fourfold_state_age_seconds", surface="feed") < 3_700
+        assert value(found, "fourfold_log_end") == len(world())
+        assert value(found, "fourfold_log_lag_events", surface="feed") == 0
+        assert value(found, "fourfold_ready", surface="feed") == 1
+        assert value(found, "fourfold_upkeep_failing", surface="feed") == 0
+        assert value(found, "fourfold_workers") == 1
+        assert value(found, "fourfold_model_info", surface="feed", version="none") == 1
+        assert 0 < value(found, "fourfold_disk_free_bytes") < value(found, "fourfold_disk_bytes")
+        assert value(found, "fourfold_private_memory_bytes") > 1 << 20
+        assert value(found, "fourfold_events_accepted_total") == len(world())
+        labels = {"surface": "feed", "source": "trending"}
+        assert 0 < value(found, "fourfold_items_total", **labels) <= POSTS
+
+
+def test_names_that_are_not_served_are_no_labels(tmp_path: Path) -> None:
+    with service(make_home(tmp_path / "home")) as client:
+        assert client.post("/v1/secret/recommend", json={"viewer": "m0"}).status_code == 404
+        assert client.get("/nothing/secret").status_code == 404
+        assert b"secret" not in client.get("/metrics").content
+
+
+def test_who_waits_is_counted_by_pool(tmp_path: Path) -> None:
+    metrics, workers = Metrics(), Workers(1, 5)
+    with make_home(tmp_path / "home") as home, Service(home, ["feed"]) as made:
+        gauges = Gauges(metrics, made, {"recommend": workers})
+        with workers.place(), workers.place():
+            gauges.read()
+        assert value(read(metrics.text()), "fourfold_waiting_requests", pool="recommend") == 2
+        gauges.read()
+        assert value(read(metrics.text()), "fourfold_waiting_requests", pool="recommend") == 0
+
+
+def test_upkeep_that_fails_is_a_number(tmp_path: Path) -> None:
+    metrics = Metrics()
+    with make_home(tmp_path / "home") as home, Service(home, ["feed"], follow_seconds=600) as made:
+        gauges = Gauges(metrics, made, {})
+        made.of("feed").problem = "OSError: the disk is gone"
+        gauges.read()
+    assert value(read(metrics.text()), "fourfold_upkeep_failing", surface="feed") == 1
+
+
+def test_memory_is_what_the_system_says(tmp_path: Path) -> None:
+    (tmp_path / "status").write_text("Name:\tpython\nRssAnon:\t     512 kB\nRssFile:\t 9 kB\n")
+    assert private_memory(tmp_path / "status") == 512 << 10
+    assert private_memory(tmp_path / "missing") is None
+
+
+@pytest.mark.parametrize("clock", ["wall", "log"])
+def test_a_state_by_the_logs_clock_does_not_grow_old(tmp_path: Path, clock: str) -> None:
+    home = make_home(tmp_path / "home", f'[feed]\nclock = "{clock}"\n')
+    with service(home, ["feed"]) as client:
+        post(client, world())
+        client.post("/v1/feed/recommend", json={"viewer": "m0"})
+        assert (value(scraped(client), "fourfold_state_age_seconds", surface="feed") == 0) is (clock == "log")
