@@ -64,6 +64,9 @@ def serve(
     tls_key: Annotated[Path | None, typer.Option(help="Its private key (PEM).")] = None,
     requests_per_second: Annotated[float | None, typer.Option(help="What each key may ask for; no limit otherwise.")] = None,
     bytes_per_second: Annotated[float | None, typer.Option(help="How much each key may send; no limit otherwise.")] = None,
+    log_share: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Which share of the requests that went well has a line in the log.")
+    ] = 1.0,
 ) -> None:
     """Serve slates over HTTP and take events: POST /v1/{surface}/recommend and POST /v1/events."""
     from fourfold.api.keys import api_keys  # noqa: PLC0415
@@ -83,7 +86,18 @@ def serve(
         def announce(url: str) -> None:
             say(f"serving {', '.join(surfaces)} on {url}")
 
-        run(opened, surfaces, host, port, keys=keys, rate=rate, tls=tls, workers=workers, announce=announce)
+        run(
+            opened,
+            surfaces,
+            host,
+            port,
+            keys=keys,
+            rate=rate,
+            log_share=log_share,
+            tls=tls,
+            workers=workers,
+            announce=announce,
+        )
 
 
 def _computed(home: Path, surface: str, body: dict[str, Any]) -> dict[str, Any]:
