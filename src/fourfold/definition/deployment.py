@@ -19,6 +19,8 @@ class SurfaceDeployment(pydantic.BaseModel):
 
     `budget_ms` is what a request may take: sources that are not back by then are left out and named in the slate.
     `clock` says what "now" is: the wall's time, or (for data that ended in the past) just after the newest event of the log.
+    `history_cache_mb` is what each process may take to keep encoded histories between requests; a viewer with a thousand
+    impressions takes about 8 MB. 0 encodes every history anew.
     With `log_impressions`, the service logs an impression of every item that it serves; otherwise clients post what was seen.
     """
 
@@ -28,6 +30,7 @@ class SurfaceDeployment(pydantic.BaseModel):
     budget_ms: Annotated[int, Field(ge=1, le=60_000)] = 1_000
     clock: Literal["wall", "log"] = "wall"
     log_impressions: bool = False
+    history_cache_mb: Annotated[int, Field(ge=0, le=1_000_000)] = 256
 
     def __init__(self, **data: object) -> None:
         super().__init__(**data)

@@ -102,6 +102,10 @@ class FeedSRRanker(Ranker):
                 tokens_MD = block(tokens_MD, rotation, partial(_attend_history, k_HKP, v_HKP, mask))
         return HistoryState(start + added, tuple(tensors))
 
+    def beginning(self, state: HistoryState, entries: int) -> HistoryState:
+        """The keys and values of the first entries: those of no entry depend on a later one."""
+        return HistoryState(entries, tuple(x_HKP[:, : 2 * entries] for x_HKP in state.tensors))
+
     def score_logits(self, state: HistoryState, viewer: Ids, candidates: Candidates) -> Tensor:
         """Logits (C, A): each candidate is a post at the end of the history, alone with it."""
         check_viewers(viewer[None], self.schema, 1)

@@ -111,6 +111,10 @@ class Ranker(nn.Module, ABC):
         """The state of a whole history."""
         return self.extend(self.empty_state(), history)
 
+    def beginning(self, state: HistoryState, entries: int) -> HistoryState | None:  # noqa: ARG002
+        """The state of the first entries only, exactly; None for rankers whose states cannot be cut."""
+        return None
+
     @abstractmethod
     def score_logits(self, state: HistoryState, viewer: Ids, candidates: Candidates) -> Tensor:
         """Logits (C, A) of candidates of one viewer, whose ids have shape (columns,). None sees another."""

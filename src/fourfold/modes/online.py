@@ -47,7 +47,8 @@ class Online:
         self.deployment = home.deployment.of(surface)
         self.consumer = home.consumer(surface, commits=commits)
         self.definition = self.consumer.state.definition
-        self.models = PromotedModels(self.definition, home.registry)
+        cache_bytes = self.deployment.history_cache_mb * 1_000_000
+        self.models = PromotedModels(self.definition, home.registry, cache_bytes=cache_bytes)
         self._executor = ThreadPoolExecutor(max(4, len(self.definition.sources)), f"source-{surface}")
         self.pipeline = self._pipeline()
 

@@ -51,8 +51,10 @@ class TrainedModels:
         return bound
 
 
-def load_models(definition: Recommender, registry: Registry, version: str | None = None) -> Models:
+def load_models(definition: Recommender, registry: Registry, version: str | None = None, *, cache_bytes: int = 0) -> Models:
     """The promoted version (or another one) of a surface; `Untrained` if none was ever promoted.
+
+    `cache_bytes` is what the ranker may take to keep encoded histories.
 
     Raises
     ------
@@ -71,7 +73,8 @@ def load_models(definition: Recommender, registry: Registry, version: str | None
         assert isinstance(tower, TwoTowerModel)
         index = EmbeddingIndex(tower)
     table = ItemTable.load(folder) if (folder / "item_to_item.safetensors").exists() else None
-    return TrainedModels(manifest.version, LocalScorer(ScoringEngine(ranker)) if ranker else None, index, table)
+    scorer = LocalScorer(ScoringEngine(ranker), cache_bytes) if ranker else None
+    return TrainedModels(manifest.version, scorer, index, table)
 
 
 def load_ranker(folder: Path) -> Ranker | None:
@@ -85,11 +88,15 @@ def load_ranker(folder: Path) -> Ranker | None:
 
 
 class PromotedModels:
-    """What a service asks for its models: the promoted version, replaced by `refresh` between requests."""
+    """What a service asks for its models: the promoted version, replaced by `refresh` between requests.
 
-    def __init__(self, definition: Recommender, registry: Registry) -> None:
+    Encoded histories belong to the version that encoded them and go with it.
+    """
+
+    def __init__(self, definition: Recommender, registry: Registry, *, cache_bytes: int = 0) -> None:
         self._definition, self._registry, self._lock = definition, registry, threading.Lock()
-        self._models = load_models(definition, registry)
+        self._cache_bytes = cache_bytes
+        self._models = self._loaded()
 
     def __call__(self) -> Models:
         """The models to serve a request with."""
@@ -102,5 +109,8 @@ class PromotedModels:
                 self._models.upkeep()
             if self._registry.promoted(self._definition.surface) in (None, self._models.version):
                 return False
-            self._models = load_models(self._definition, self._registry)
+            self._models = self._loaded()
             return True
+
+    def _loaded(self) -> Models:
+        return load_models(self._definition, self._registry, cache_bytes=self._cache_bytes)

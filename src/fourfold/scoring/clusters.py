@@ -12,13 +12,13 @@ from fourfold.scoring.nearest import Hidden, Vectors
 
 logger = logging.getLogger(__name__)
 
-LISTS = 2.0
+LISTS = 4.0
 """Lists of N vectors: this times sqrt(N), as a power of two."""
 
 READ = 64
 """How many vectors are read for each one that is asked for."""
 
-LEAST_LISTS = 32
+LEAST_LISTS = 48
 """How many lists are read in any case."""
 
 ASKED = 1.6

@@ -1,20 +1,22 @@
 """The scoring engine: a viewer's history is encoded once, kept, extended, and shared by all candidates of a request."""
 
 from dataclasses import fields
+from typing import TypeVar
 
 import torch
 
-from fourfold.features.inputs import Candidates, Floats, History, Ids
+from fourfold.features.inputs import Candidates, Floats, History, Ids, Rows
 from fourfold.models.ranker import HistoryState, Ranker
 
 CHUNK = 512
+R = TypeVar("R", bound=Rows)
 
 
 class ScoringEngine:
     """Probabilities from a ranker in evaluation mode, without gradients and with bounded memory.
 
     Scores do not depend on which candidates come together, nor on their order or on `chunk`. The engine keeps nothing
-    between calls: a `HistoryState` is a value that the caller may cache. Run it with one intra-op thread per process
+    between calls: a `HistoryState` is a value that `HistoryCache` keeps. Run it with one intra-op thread per process
     (``torch.set_num_threads(1)``, the caller's choice): contending threads are many times slower.
 
     Parameters
@@ -40,6 +42,10 @@ class ScoringEngine:
         """The state after more entries; equals encoding the whole. Their `seen` counts from the start of the window."""
         return self._model.extend(state, new_entries)
 
+    def beginning(self, state: HistoryState, entries: int) -> HistoryState | None:
+        """The state of the first entries of a history only, or None where the model cannot tell it from the whole."""
+        return state if entries == state.entries else self._model.beginning(state, entries)
+
     @torch.inference_mode()
     def score(self, state: HistoryState, viewer: Ids, candidates: Candidates) -> Floats:
         """Calibrated probability of each action on each candidate.
@@ -59,11 +65,12 @@ class ScoringEngine:
             Shape (C, A), float32.
         """
         starts = range(0, max(len(candidates), 1), self._chunk)
-        parts = [_rows(candidates, slice(start, start + self._chunk)) for start in starts]
+        parts = [taken(candidates, slice(start, start + self._chunk)) for start in starts]
         logits = torch.cat([self._model.score_logits(state, viewer, part) for part in parts])
         probabilities: Floats = self._model.probabilities(logits).cpu().numpy()
         return probabilities
 
 
-def _rows(candidates: Candidates, rows: slice) -> Candidates:
-    return Candidates(**{field.name: getattr(candidates, field.name)[rows] for field in fields(candidates)})
+def taken(rows: R, chosen: slice) -> R:
+    """Some rows of one kind."""
+    return type(rows)(**{field.name: getattr(rows, field.name)[chosen] for field in fields(rows)})

@@ -148,6 +148,10 @@ class Retriever:
         """Inner products of the viewer with items (rows), shape (C,)."""
         return _products(self.items.of(items).vectors, self._query(context))
 
+    def item_vectors(self, items: Int) -> Vectors:
+        """Vectors of items (rows), shape (C, D)."""
+        return self.items.of(items).vectors
+
     def _query(self, context: Context) -> Vectors:
         recent = liked(self.view, context.entries, self.model.config.recent)
         return viewer_vector(self.model, context, self.items.of(recent).vectors)
