@@ -36,7 +36,7 @@ def proposing(*rows: int, score: float = 1.0) -> Source:
 def sources(monkeypatch: pytest.MonkeyPatch) -> dict[str, Source]:
     """The code of sources, to be replaced."""
     changed = dict(SOURCES)
-    monkeypatch.setattr("fourfold.pipeline.pipeline.SOURCES", changed)
+    monkeypatch.setattr("fourfold.pipeline.sourcing.SOURCES", changed)
     return changed
 
 

@@ -11,7 +11,9 @@ from fourfold.definition.errors import DefinitionError, from_pydantic
 from fourfold.definition.part import Name
 
 Mode = Literal["offline", "nearline", "online", "remote"]
+Fallback = Literal["early_ranker", "last_slate", "trending"]
 AVAILABLE: tuple[Mode, ...] = ("online",)
+LADDER: tuple[Fallback, ...] = ("early_ranker", "last_slate", "trending")
 
 
 class SurfaceDeployment(pydantic.BaseModel):
@@ -19,6 +21,8 @@ class SurfaceDeployment(pydantic.BaseModel):
 
     `budget_ms` is what a request may take: sources that are not back by then are left out and named in the slate.
     `clock` says what "now" is: the wall's time, or (for data that ended in the past) just after the newest event of the log.
+    `fallback` says what stands in for a ranker that fails or is late, best first; what cannot is named, and the next one asked.
+    At the end of the ladder stands the order of the sources.
     `history_cache_mb` is what each process may take to keep encoded histories between requests; a viewer with a thousand
     impressions takes about 8 MB. 0 encodes every history anew.
     With `log_impressions`, the service logs an impression of every item that it serves; otherwise clients post what was seen.
@@ -29,6 +33,7 @@ class SurfaceDeployment(pydantic.BaseModel):
     mode: Mode = "online"
     budget_ms: Annotated[int, Field(ge=1, le=60_000)] = 1_000
     clock: Literal["wall", "log"] = "wall"
+    fallback: tuple[Fallback, ...] = LADDER
     log_impressions: bool = False
     history_cache_mb: Annotated[int, Field(ge=0, le=1_000_000)] = 256
 

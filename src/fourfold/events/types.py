@@ -39,7 +39,8 @@ class Impression(_Event, frozen=True, kw_only=True, forbid_unknown_fields=True, 
 
     `request` groups the impressions of one slate; `position` counts from 0; `context` is what was known of the request, such
     as ``{"tab": "home"}``. `known` names the actions that a log keeps of this impression, where it does not keep all: of the
-    others nobody knows whether they happened. The time of an `undated` one only says in which order things came.
+    others nobody knows whether they happened. The time of an `undated` one only says in which order things came. `propensity`
+    is the chance with which the item was shown, where it was drawn or might have given way to one that was.
     """
 
     viewer: Id
@@ -50,6 +51,7 @@ class Impression(_Event, frozen=True, kw_only=True, forbid_unknown_fields=True, 
     context: dict[str, ContextValue] = {}
     known: list[Id] | None = None
     undated: bool = False
+    propensity: Annotated[float, Meta(gt=0.0, le=1.0)] | None = None
 
 
 class Action(_Event, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="action"):
@@ -132,11 +134,12 @@ edge_*         source              target     kind of the edge
 
 
 class Details(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """What only some impressions and actions carry: `context`, `known` and `undated` as in `Impression`."""
+    """What only some impressions and actions carry: `context`, `known`, `undated` and `propensity` as in `Impression`."""
 
     context: dict[str, ContextValue] = {}
     known: list[str] | None = None
     undated: bool = False
+    propensity: float | None = None
 
 
 _encode, _decode_attributes = msgspec.json.Encoder(order="sorted").encode, msgspec.json.Decoder(dict[str, Value]).decode
@@ -216,7 +219,7 @@ def _row(event: Event, arrival: int) -> dict[str, Any]:
 
 
 def _details(event: Impression) -> Details:
-    return Details(context=event.context, known=event.known, undated=event.undated)
+    return Details(context=event.context, known=event.known, undated=event.undated, propensity=event.propensity)
 
 
 def _event(row: dict[str, Any]) -> Event:
@@ -232,6 +235,7 @@ def _event(row: dict[str, Any]) -> Event:
                 context=details.context,
                 known=details.known,
                 undated=details.undated,
+                propensity=details.propensity,
             )
         case EventKind.ACTION:
             context = decode_details(row["attributes"]).context

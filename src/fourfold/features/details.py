@@ -82,7 +82,9 @@ def _code(definition: Recommender, names: Mapping[str, Names], data: bytes) -> i
         names[context_space(name)].add(str(value))
     actions = [action.name for action in definition.actions]
     known = None if given.known is None else [name for name in actions if name in given.known]
-    kept = encode_details(msgspec.structs.replace(given, context=context, known=None if known == actions else known))
+    # Nothing that is computed reads a propensity, and codes are for what few impressions differ in.
+    declared = msgspec.structs.replace(given, context=context, known=None if known == actions else known, propensity=None)
+    kept = encode_details(declared)
     return UNKNOWN if kept is None else names[SPACE].add(kept.decode())
 
 

@@ -17,6 +17,7 @@ from fourfold.features.view import View
 from fourfold.modes.clock import wall_clock
 from fourfold.modes.home import Home
 from fourfold.modes.trained import PromotedModels
+from fourfold.pipeline.last_slates import RecentSlates
 from fourfold.pipeline.pipeline import Pipeline
 from fourfold.pipeline.slate import Degradation, Request, Slate
 
@@ -50,6 +51,7 @@ class Online:
         cache_bytes = self.deployment.history_cache_mb * 1_000_000
         self.models = PromotedModels(self.definition, home.registry, cache_bytes=cache_bytes)
         self._executor = ThreadPoolExecutor(max(4, len(self.definition.sources)), f"source-{surface}")
+        self._last_slates = RecentSlates()
         self.pipeline = self._pipeline()
 
     def __enter__(self) -> Self:
@@ -62,6 +64,7 @@ class Online:
         finally:
             self.consumer.close()
             self._executor.shutdown(wait=False, cancel_futures=True)
+            self.pipeline.close()
 
     def recommend(self, request: Request) -> Slate:
         """The slate for a request, as of its time or now."""
@@ -103,7 +106,15 @@ class Online:
             self.pipeline = self._pipeline()
 
     def _pipeline(self) -> Pipeline:
-        return Pipeline(self.definition, self._view, self.models, budget_ms=self.deployment.budget_ms, executor=self._executor)
+        return Pipeline(
+            self.definition,
+            self._view,
+            self.models,
+            budget_ms=self.deployment.budget_ms,
+            executor=self._executor,
+            fallback=self.deployment.fallback,
+            last_slates=self._last_slates,
+        )
 
     def _logged(self, slate: Slate, request: Request) -> Slate:
         try:
@@ -129,6 +140,7 @@ def _impressions(slate: Slate, request: Request) -> pa.RecordBatch:
             request=slate.request,
             position=position,
             context=request.context,
+            propensity=item.propensity,
         )
         for position, item in enumerate(slate.items)
     )

@@ -9,16 +9,14 @@ from fourfold.definition import Filter, Slate
 from fourfold.features.table import Int
 from fourfold.pipeline.explain import CATALOGUE
 from fourfold.pipeline.filters import Asked, kept
+from fourfold.pipeline.limits import fitting, limits
 from fourfold.pipeline.pool import Pool
-from fourfold.pipeline.select import within_cap
+
+HEAD = 20
+"""How many times the size of a slate of the catalogue is tried first: nearly always that is enough."""
 
 LATEST = 200_000
 """How many of the newest actions say what is popular."""
-
-
-def shortfall(asked: Asked, selector: Slate, pool: Pool, size: int) -> int:
-    """How many of `size` places the pool cannot fill within the per-author cap."""
-    return max(size - int(within_cap(asked, selector, pool.items).sum()), 0)
 
 
 def backfill(asked: Sequence[Asked], filters: Sequence[Filter], selector: Slate, pool: Pool, size: int) -> Pool:
@@ -27,18 +25,29 @@ def backfill(asked: Sequence[Asked], filters: Sequence[Filter], selector: Slate,
     Parameters
     ----------
     asked : sequence of Asked
-        The request at one or more states; an item must pass the filters at each. The first says what is popular.
+        The request at one or more states, the latest last; an item must pass the filters at each. The first says what is
+        popular.
     selector : Slate
-        Items within its cap come first, so that the cap gives way only where the whole catalogue leaves no choice.
+        Items within its caps come first, so that a cap gives way only where the whole catalogue leaves no choice.
     """
     items = by_popularity(asked[0])
     items = items[~np.isin(items, pool.items)]
     for one in asked:
         items = items[kept(one, filters, items)[0]]
-    within = within_cap(asked[0], selector, np.concatenate([pool.items, items]))[len(pool) :]
-    fill = items[within][: shortfall(asked[0], selector, pool, size)]
-    over = items[~within][: max(size - len(pool) - len(fill), 0)]
-    return pool.extended(CATALOGUE, np.concatenate([fill, over]))
+    order = best_first(asked[0].view, pool.items, pool.source_scores())
+    for head in (items[: HEAD * size], items):
+        both = np.concatenate([pool.items[order], head])
+        chosen, within = fitting(limits(asked[0], asked[-1], selector, filters, both), len(both), size)
+        if within == size:
+            break
+    return pool.extended(CATALOGUE, both[chosen[chosen >= len(pool)]])
+
+
+def is_short(asked: Sequence[Asked], filters: Sequence[Filter], selector: Slate, pool: Pool, size: int) -> bool:
+    """Whether the pool cannot fill `size` places within the caps."""
+    order = best_first(asked[0].view, pool.items, pool.source_scores())
+    given = limits(asked[0], asked[-1], selector, filters, pool.items[order])
+    return fitting(given, len(pool), size)[1] < size
 
 
 def by_popularity(asked: Asked) -> Int:

@@ -10,6 +10,9 @@ from fourfold.features.view import SEPARATOR, View
 CATALOGUE = "catalogue"
 """The name of the back-fill, where a source's name stands."""
 
+PINNED = "pin"
+"""The same for items that a rule places."""
+
 FOR_NEW = "A start for somebody new"
 """What retrieval says to a viewer without a history and a profile."""
 
@@ -20,6 +23,8 @@ _REASONS = {
     "embedding_retrieval": "Close to your taste",
     "item_to_item": "Because you liked {because}",
     CATALOGUE: "To fill the slate",
+    PINNED: "Placed here",
+    "last_slate": "From an earlier slate",
 }
 _NETWORK = ("in_network", "two_hop")
 

@@ -29,6 +29,10 @@ class Retriever(ItemIndex, Protocol):
         """Dot products of the viewer with items (rows), shape (C,)."""
         ...
 
+    def item_vectors(self, items: Int) -> NDArray[np.float32]:
+        """Vectors of items (rows), shape (C, D): the closer, the more alike."""
+        ...
+
 
 class Models(Protocol):
     """The trained parts of one recommender that serve now. Each may be missing."""

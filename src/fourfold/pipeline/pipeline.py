@@ -1,42 +1,46 @@
 """One request through the stages: sources, filters, early ranker, ranker, selector. The same code runs in every mode."""
 
-import hashlib
 import logging
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fourfold.candidates import SOURCES, Ask, Proposal, Unavailable
+from fourfold.candidates import Ask
 from fourfold.candidates.ordering import best_first
-from fourfold.definition import Recommender, Source
+from fourfold.definition import Promote, Recommender
+from fourfold.definition.deployment import LADDER, Fallback
 from fourfold.definition.expression import parse
 from fourfold.definition.expression_types import check_expression
-from fourfold.events.log import MAX_ID
-from fourfold.features.assembly import candidates, context
+from fourfold.features.assembly import context
 from fourfold.features.encoding import Encoder
-from fourfold.features.table import Int
+from fourfold.features.table import Float, Int
 from fourfold.features.view import View
-from fourfold.pipeline.backfill import backfill, shortfall
-from fourfold.pipeline.explain import reasons, titles
+from fourfold.pipeline.answer import items_of, request_id, trace_of
+from fourfold.pipeline.backfill import backfill, is_short
+from fourfold.pipeline.explain import PINNED
+from fourfold.pipeline.explore import seed_of
 from fourfold.pipeline.filters import Asked, kept
+from fourfold.pipeline.last_slates import KEPT, LastSlate, LastSlates, RecentSlates
+from fourfold.pipeline.limits import Limit, fitting, limits
 from fourfold.pipeline.models import Models
 from fourfold.pipeline.pool import Pool
-from fourfold.pipeline.select import choose, select
-from fourfold.pipeline.slate import Request, Slate, SlateItem, Trace
+from fourfold.pipeline.ranking import Ranked, Ranking, Scores
+from fourfold.pipeline.rules import Rules, boosted, pinned_items
+from fourfold.pipeline.select import Chosen, Selector
+from fourfold.pipeline.similarity import Similarity, by_categories, by_vectors
+from fourfold.pipeline.slate import Request, Slate
+from fourfold.pipeline.sourcing import proposed
 from fourfold.pipeline.trace import Tracer
 from fourfold.pipeline.values import Values
 
 logger = logging.getLogger(__name__)
 
-Scores = NDArray[np.float32]
 T = TypeVar("T")
 
-SOURCES_SHARE = 0.6
-"""How much of what is left of the budget sources may take together, so that a slow one leaves time to rank the others."""
+RANKERS = 32
+"""How many models may run at once; those that were left behind because they are late count too."""
 
 
 class Pipeline:
@@ -56,6 +60,10 @@ class Pipeline:
         The name of the mode, for the slate.
     executor : Executor, optional
         Where sources run; a small thread pool of its own otherwise.
+    fallback : sequence of str
+        What stands in for a ranker that fails or is late, best first.
+    last_slates : LastSlates, optional
+        Where last slates are kept; in this process's memory otherwise.
     """
 
     def __init__(
@@ -67,16 +75,21 @@ class Pipeline:
         budget_ms: int = 1_000,
         mode: str = "online",
         executor: Executor | None = None,
+        fallback: Sequence[Fallback] = LADDER,
+        last_slates: LastSlates | None = None,
     ) -> None:
         self.definition, self._view, self._models = definition, view, models
         self._budget_ms, self._mode = budget_ms, mode
-        self._encoder = Encoder(definition)
-        self._values = Values()
+        self._encoder, self._values = Encoder(definition), Values()
         self._executor = executor or ThreadPoolExecutor(max(4, len(definition.sources)), "source")
+        self._rankers = ThreadPoolExecutor(RANKERS, "ranker")
+        self._fallback = fallback
+        self._last_slates = RecentSlates() if last_slates is None else last_slates
 
     def close(self) -> None:
-        """Let go of the threads that sources run in; requests are an error from then on."""
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        """Let go of the threads that sources and models run in; requests are an error from then on."""
+        for executor in (self._executor, self._rankers):
+            executor.shutdown(wait=False, cancel_futures=True)
 
     def recommend(self, request: Request, now: int) -> Slate:
         """The slate for a request. `now` (milliseconds) is its time unless it names one; the clock is not read for it.
@@ -91,47 +104,54 @@ class Pipeline:
         return _Run(self, request, request.time if request.time is not None else now).slate()
 
 
-@dataclass(frozen=True)
-class _Ranked:
-    """The pool with its final scores, and the probabilities behind them if a ranker gave any."""
-
-    pool: Pool
-    scores: Scores  # (C,)
-    probabilities: Scores | None  # (C, A)
-
-    def take(self, chosen: Int | NDArray[np.bool_]) -> "_Ranked":
-        """Some candidates only, in the given order."""
-        probabilities = None if self.probabilities is None else self.probabilities[chosen]
-        return _Ranked(self.pool.take(chosen), self.scores[chosen], probabilities)
-
-
 class _Run:
     """One request on its way through the stages."""
 
     def __init__(self, pipeline: Pipeline, request: Request, time: int) -> None:
-        self.definition, self.encoder, self.request, self.time = pipeline.definition, pipeline._encoder, request, time
-        self.latest_view, self.mode, self.executor = pipeline._view, pipeline._mode, pipeline._executor
-        self.values = pipeline._values
-        self.models = pipeline._models()
-        self.view = pipeline._view()
+        self.pipeline, self.definition, self.request, self.time = pipeline, pipeline.definition, request, time
+        self.models, self.view = pipeline._models(), pipeline._view()
         self.tracer = Tracer(request.budget_ms or pipeline._budget_ms)
         self.size = request.size or self.definition.selector.size
-        self.asked = self._asked(self.view)
+        self.asked = self.latest = self._asked(self.view)
         with self.tracer.stage("context", 0) as given:
-            self.known = context(self.view, self.encoder, self._viewer(), self.time, self.request.context)
-            self.retriever = self._model(lambda: self.models.retriever(self.view, self.encoder, self.time), "retrieval model")
+            self.known = context(self.view, pipeline._encoder, self._viewer(), time, request.context)
+            self.retriever = self._model(lambda: self.models.retriever(self.view, pipeline._encoder, time), "retrieval model")
             self.neighbours = self._model(lambda: self.models.neighbours(self.view), "item-to-item table")
             given.append(len(self.known.history))
+        self.ranking = Ranking(
+            asked=self.asked,
+            known=self.known,
+            encoder=pipeline._encoder,
+            models=self.models,
+            retriever=self.retriever,
+            fallback=pipeline._fallback,
+            last_slates=pipeline._last_slates,
+            executor=pipeline._rankers,
+            tracer=self.tracer,
+        )
 
     def slate(self) -> Slate:
-        pool = self._backfilled(self._filtered(self._retrieved()), [self.asked])
+        pool = self._backfilled(self._filtered(self._proposed()))
         ranked = self._checked_again(self._ranked(pool))
-        return self._answer(ranked.take(self._selected(ranked)))
+        self._remember(ranked)
+        ranked, chosen = self._selected(ranked)
+        return Slate(
+            request=request_id(self.definition, self.request, self.time),
+            surface=self.definition.surface,
+            viewer=self.request.viewer,
+            time=self.time,
+            mode=self.pipeline._mode,
+            definition=self.definition.hash,
+            model=self.models.version,
+            items=items_of(self.view, self.known, ranked.take(chosen.candidates), chosen),
+            degradations=self.tracer.degradations,
+            trace=trace_of(self.view, self.known, self.tracer),
+        )
 
     def _asked(self, view: View) -> Asked:
-        row = int(view.rows(self.definition.viewer.name, [self.request.viewer])[0])
-        request = self.request
-        return Asked(view, request.viewer, row, self.time, request.exclude, request.where, request.context, self.values)
+        row, request = int(view.rows(self.definition.viewer.name, [self.request.viewer])[0]), self.request
+        values = self.pipeline._values
+        return Asked(view, request.viewer, row, self.time, request.exclude, request.where, request.context, values)
 
     def _viewer(self) -> int:
         """The viewer's row, or -1 if the viewer does not exist as of the request."""
@@ -148,34 +168,15 @@ class _Run:
             self.tracer.degraded("models", f"the {name} failed: {type(error).__name__}", "the request goes on without it")
             return None
 
-    def _retrieved(self) -> Pool:
+    def _proposed(self) -> Pool:
         ask = Ask(self.view, self.known, self.retriever, self.neighbours)
-        with self.tracer.stage("sources", 0) as given:
-            futures = {str(declared.kind): self._submit(ask, declared) for declared in self.definition.sources}
-            wait(futures.values(), timeout=self.tracer.seconds_left * SOURCES_SHARE)
-            pool = Pool.merge(self._proposals(futures))
-            given.append(len(pool))
+        pool = proposed(ask, self.definition.sources, self.pipeline._executor, self.tracer)
+        pinned = pinned_items(self.asked, self.definition.rules, self.size)
+        if len(pinned := pinned[~np.isin(pinned, pool.items)]):
+            with self.tracer.stage("pins", len(pool)) as given:
+                pool = pool.extended(PINNED, pinned)
+                given.append(len(pool))
         return pool
-
-    def _submit(self, ask: Ask, declared: Source) -> Future[Proposal]:
-        return self.executor.submit(SOURCES[declared.kind], ask, declared)
-
-    def _proposals(self, futures: dict[str, Future[Proposal]]) -> dict[str, Proposal]:
-        proposals = {}
-        for kind, future in futures.items():
-            if not future.done():
-                future.cancel()
-                self.tracer.degraded("sources", f"{kind} did not answer within the budget", "its candidates are missing")
-            elif isinstance(error := future.exception(), Unavailable):
-                self.tracer.degraded("sources", f"{kind}: {error}", "its candidates are missing")
-            elif error is not None:
-                logger.error("source %s failed", kind, exc_info=error)
-                self.tracer.degraded("sources", f"{kind} failed: {type(error).__name__}", "its candidates are missing")
-            elif not np.isfinite(future.result().scores).all():
-                self.tracer.degraded("sources", f"{kind} gave scores that are not numbers", "its candidates are missing")
-            else:
-                proposals[kind] = future.result()
-        return proposals
 
     def _filtered(self, pool: Pool) -> Pool:
         with self.tracer.stage("filters", len(pool)) as given:
@@ -185,150 +186,111 @@ class _Run:
             given.append(len(pool))
         return pool
 
-    def _backfilled(self, pool: Pool, asked: Sequence[Asked]) -> Pool:
-        selector = self.definition.selector
-        if not shortfall(self.asked, selector, pool, self.size):
+    def _backfilled(self, pool: Pool) -> Pool:
+        """The pool, with items of the catalogue where it cannot fill the slate within the caps."""
+        filters, selector = self.definition.filters, self.definition.selector
+        asked = [self.asked] if self.latest is self.asked else [self.asked, self.latest]
+        if not is_short(asked, filters, selector, pool, self.size):
             return pool
         with self.tracer.stage("backfill", len(pool)) as given:
-            filled = backfill(asked, self.definition.filters, selector, pool, self.size)
+            filled = backfill(asked, filters, selector, pool, self.size)
             given.append(len(filled))
         if len(filled) > len(pool):
             effect = f"{len(filled) - len(pool)} items of the catalogue compete too"
             self.tracer.degraded("backfill", "sources and filters left too few candidates", effect)
         return filled
 
-    def _ranked(self, pool: Pool) -> _Ranked:
-        pool, early = self._early_ranked(pool)
-        probabilities = self._probabilities(pool) if self.definition.ranker is not None and len(pool) else None
-        if probabilities is None:
-            return _Ranked(pool, early, None)
-        utility = np.array([action.utility for action in self.definition.actions], np.float32)
-        return _Ranked(pool, (probabilities * utility).sum(axis=1, dtype=np.float32), probabilities)
+    def _ranked(self, pool: Pool) -> Ranked:
+        early = None
+        if self.definition.early_ranker is not None:
+            with self.tracer.stage("early_ranker", len(pool)) as given:
+                early = self.ranking.early(pool)
+                best = self._early_best(pool, pool.source_scores() if early is None else early)
+                pool, early = pool.take(best), None if early is None else early[best]
+                given.append(len(pool))
+        if self.definition.ranker is None:
+            return Ranked(pool, pool.source_scores() if early is None else early, None)
+        return self.ranking.ranked(pool, early)
 
-    def _early_ranked(self, pool: Pool) -> tuple[Pool, Scores]:
-        """The best of the pool, and the slate that they would make if no ranker followed: enough authors to keep the cap."""
-        declared = self.definition.early_ranker
-        if declared is None:
-            return pool, pool.source_scores()
-        with self.tracer.stage("early_ranker", len(pool)) as given:
-            early = self._similarity(pool)
-            order = self._order(pool, early)
-            keep = np.zeros(len(order), bool)
-            keep[order[: declared.keep]] = True
-            keep[choose(self.asked, self.definition.selector, pool.items, order, self.size)] = True
-            best = order[keep[order]]
-            given.append(len(best))
-        return pool.take(best), early[best]
+    def _early_best(self, pool: Pool, early: Scores) -> Int:
+        """The best of the pool, and the slate that they would make if no ranker followed: enough of each for caps and rules."""
+        assert self.definition.early_ranker is not None
+        order = best_first(self.view, pool.items, early)
+        keep = np.zeros(len(order), bool)
+        keep[: self.definition.early_ranker.keep] = True
+        keep[fitting(self._limits(pool.items[order]), len(order), self.size)[0]] = True
+        keep[np.isin(pool.items[order], pinned_items(self.asked, self.definition.rules, self.size))] = True
+        for rule in self.definition.rules:
+            if isinstance(rule, Promote):
+                keep[np.flatnonzero(self.asked.holds(rule.where, pool.items[order]))[: rule.count]] = True
+        return order[keep]
 
-    def _similarity(self, pool: Pool) -> Scores:
-        problem = "no retrieval model is trained yet"
-        if self.retriever is not None:
-            try:
-                early = self.retriever.similarity(self.known, pool.items)
-                if np.isfinite(early).all():
-                    return early
-                problem = "it gave scores that are not numbers"
-            except Exception as error:
-                logger.exception("early ranker failed")
-                problem = f"it failed: {type(error).__name__}"
-        self.tracer.degraded("early_ranker", problem, "the sources' order stands in")
-        return pool.source_scores()
+    def _limits(self, items: Int) -> list[Limit]:
+        return limits(self.asked, self.latest, self.definition.selector, self.definition.filters, items)
 
-    def _probabilities(self, pool: Pool) -> Scores | None:
-        """What the ranker says, shape (C, A), or None where it cannot."""
-        problem = "no model is trained yet"
-        if self.models.scorer is not None and self.tracer.seconds_left <= 0:
-            problem = "the budget was used up before it"
-        elif self.models.scorer is not None:
-            try:
-                with self.tracer.stage("features", len(pool)):
-                    rows = candidates(self.view, self.encoder, self.known, pool.items)
-                with self.tracer.stage("ranker", len(pool)):
-                    probabilities = self.models.scorer.score(self.known, rows)
-                if probabilities.shape == (len(pool), len(self.definition.actions)) and np.isfinite(probabilities).all():
-                    return probabilities
-                problem = "it gave scores that are not numbers, or not one for each action of each candidate"
-            except Exception as error:
-                logger.exception("ranker failed")
-                problem = f"it failed: {type(error).__name__}"
-        self.tracer.degraded("ranker", problem, "the early order stands in")
-        return None
-
-    def _checked_again(self, ranked: _Ranked) -> _Ranked:
+    def _checked_again(self, ranked: Ranked) -> Ranked:
         """What still passes at the newest state, for events that arrived while this request ran; ranked anew if refilled."""
-        latest = self._asked(self.latest_view())
+        latest = self._asked(self.pipeline._view())
         if latest.view.offset == self.view.offset:
             return ranked
+        self.latest = latest
         with self.tracer.stage("late_filters", len(ranked.pool)) as given:
             keep, dropped = kept(latest, self.definition.filters, ranked.pool.items)
             self.tracer.dropped.update({f"{name} meanwhile": count for name, count in dropped.items()})
             ranked = ranked.take(keep)
             given.append(len(ranked.pool))
-        filled = ranked.pool if keep.all() else self._backfilled(ranked.pool, [self.asked, latest])
+        filled = ranked.pool if keep.all() else self._backfilled(ranked.pool)
         return ranked if len(filled) == len(ranked.pool) else self._ranked(filled)
 
-    def _selected(self, ranked: _Ranked) -> Int:
-        """Indices into the pool."""
-        with self.tracer.stage("select", len(ranked.pool)) as given:
-            order = self._order(ranked.pool, ranked.scores)
-            chosen = select(self.asked, self.definition.selector, ranked.pool.items, order, self.size, self.tracer)
-            given.append(len(chosen))
-        return chosen
+    def _remember(self, ranked: Ranked) -> None:
+        """Keep what the ranker made of the candidates, to stand in for it another time."""
+        if ranked.probabilities is not None:
+            best = best_first(self.view, ranked.pool.items, ranked.scores, KEPT)
+            items = tuple(self.view.ids(self.definition.item.name, ranked.pool.items[best]))
+            self.pipeline._last_slates.put(self.request.viewer, LastSlate(items, self.time))
 
-    def _order(self, pool: Pool, scores: Scores) -> Int:
-        return best_first(self.view, pool.items, scores)
+    def _selected(self, ranked: Ranked) -> tuple[Ranked, Chosen]:
+        """The candidates, and which of them make the slate."""
+        ordered, scores = self._ordered(ranked)
+        given = self._limits(ordered.pool.items)
+        if len(given) > 1 or not all(limit.single for limit in given):
+            ordered, scores, given = self._gap_filled(ordered, scores, given)
+        with self.tracer.stage("select", len(ordered.pool)) as passed:
+            declared, items = self.definition.selector, ordered.pool.items
+            rules = Rules(self.asked, self.definition.filters, self.definition.rules, items, self.size)
+            similarity = None if declared.diversity is None else self._similarity(items)
+            seed = seed_of(self.definition.surface, self.request.viewer, self.time, self.request.request)
+            chosen = Selector(declared, scores, given, rules, similarity).choose(self.size, seed, self.tracer)
+            passed.append(len(chosen))
+        return ordered, chosen
 
-    def _answer(self, ranked: _Ranked) -> Slate:
-        newest, last = self.view.newest_time, max(self.known.entries.time[-1:].tolist(), default=-1)
-        return Slate(
-            request=self.request.request or self._request_id(),
-            surface=self.definition.surface,
-            viewer=self.request.viewer,
-            time=self.time,
-            mode=self.mode,
-            definition=self.definition.hash,
-            model=self.models.version,
-            items=self._items(ranked),
-            degradations=self.tracer.degradations,
-            trace=Trace(
-                stages=self.tracer.stages,
-                dropped={name: count for name, count in self.tracer.dropped.items() if count},
-                history=len(self.known.history),
-                state_age_ms=self.time - newest if 0 <= newest <= self.time else None,
-                viewer_age_ms=self.time - last if last >= 0 else None,
-                offset=self.view.offset,
-            ),
-        )
+    def _ordered(self, ranked: Ranked) -> tuple[Ranked, Float]:
+        """The candidates best first, and the scores that say so."""
+        scores = boosted(self.asked, self.definition.rules, ranked.pool.items, ranked.scores)
+        order = best_first(self.view, ranked.pool.items, scores)
+        return ranked.take(order), scores[order]
 
-    def _request_id(self) -> str:
-        """``SURFACE-VIEWER-TIME``, with a digest for the viewer where that would be too long for an id."""
-        readable = f"{self.definition.surface}-{self.request.viewer}-{self.time}"
-        if len(readable) <= MAX_ID:
-            return readable
-        return f"{self.definition.surface}-{hashlib.sha256(self.request.viewer.encode()).hexdigest()}-{self.time}"
+    def _gap_filled(self, ordered: Ranked, scores: Float, given: list[Limit]) -> tuple[Ranked, Float, list[Limit]]:
+        """Where several caps together left a gap that other items of the catalogue fill: those that fit, and these."""
+        fit, count = fitting(given, len(ordered.pool), self.size)
+        if count == self.size:
+            return ordered, scores, given
+        with self.tracer.stage("refill", len(ordered.pool)) as passed:
+            asked, fits = [self.asked, self.latest], ordered.pool.take(fit[:count])
+            filled = backfill(asked, self.definition.filters, self.definition.selector, fits, self.size)
+            more = fitting(self._limits(filled.items), len(filled), self.size)[1] - count
+            passed.append(len(filled) if more > 0 else len(ordered.pool))
+        if more <= 0:
+            return ordered, scores, given
+        effect = f"{more} items of the catalogue compete too"
+        self.tracer.degraded("backfill", "several caps together left too few candidates", effect)
+        ordered, scores = self._ordered(self._ranked(filled))
+        return ordered, scores, self._limits(ordered.pool.items)
 
-    def _items(self, ranked: _Ranked) -> list[SlateItem]:
-        name, pool = self.definition.item.name, ranked.pool
-        origins = [pool.origins(row) for row in range(len(pool))]
-        actions = [action.name for action in self.definition.actions]
-        given = [] if ranked.probabilities is None else np.round(ranked.probabilities.astype(np.float64), 6).tolist()
-        return [
-            SlateItem(
-                item=item, title=title, score=score, probabilities=values, sources=[source for source, _ in came], reason=why
-            )
-            for item, title, score, values, came, why in zip(
-                self.view.ids(name, pool.items),
-                titles(self.view, name, pool.items, self.time),
-                ranked.scores.tolist(),
-                [dict(zip(actions, values, strict=True)) for values in given] or [{} for _ in origins],
-                origins,
-                reasons(
-                    self.view,
-                    [came[0] for came in origins],
-                    self.time,
-                    history=len(self.known.history) > 0,
-                    profile=bool(self.known.viewer_ids.any()),
-                ),
-                strict=True,
-            )
-        ]
+    def _similarity(self, items: Int) -> Similarity:
+        if self.retriever is not None:
+            vectors = self.retriever.item_vectors(items)
+            if np.isfinite(vectors).all():
+                return by_vectors(vectors)
+            self.tracer.degraded("select", "the retrieval model gives no vectors", "categories say how alike items are")
+        return by_categories(self.asked, items)

@@ -44,6 +44,18 @@ class Pool:
         because[: len(self), :-1] = self.because
         return Pool((*self.sources, source), np.concatenate([self.items, items]), ranks, because)
 
+    def joined(self, source: str, items: Int) -> "Pool":
+        """The pool with the proposal of one more source, best first; it replaces an earlier one of that name."""
+        others = [column for column, name in enumerate(self.sources) if name != source]
+        fresh = items[~np.isin(items, self.items)]
+        ranks = np.full((len(self) + len(fresh), len(others) + 1), NOT_PROPOSED)
+        because = np.full(ranks.shape, -1)
+        ranks[: len(self), :-1], because[: len(self), :-1] = self.ranks[:, others], self.because[:, others]
+        every = np.concatenate([self.items, fresh])
+        order = np.argsort(every)
+        ranks[order[np.searchsorted(every[order], items)], -1] = np.arange(len(items))
+        return Pool((*(self.sources[column] for column in others), source), every, ranks, because)
+
     def take(self, chosen: Int | NDArray[np.bool_]) -> "Pool":
         """The pool with some candidates only, in the given order."""
         return Pool(self.sources, self.items[chosen], self.ranks[chosen], self.because[chosen])
@@ -56,6 +68,12 @@ class Pool:
         parts = np.where(self.ranks < NOT_PROPOSED, 1 / (FUSION + 1.0 + self.ranks), 0.0)
         score: NDArray[np.float32] = parts.sum(axis=1).astype(np.float32)
         return score
+
+    def places(self, source: str) -> Int:
+        """Each candidate's place in one source's proposal, from 0; `NOT_PROPOSED` where it has none."""
+        if source not in self.sources:
+            return np.full(len(self), NOT_PROPOSED)
+        return self.ranks[:, self.sources.index(source)]
 
     def origins(self, row: int) -> list[tuple[str, int]]:
         """The sources of one candidate with what explains it, its best place first."""

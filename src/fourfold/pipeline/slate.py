@@ -48,6 +48,8 @@ class SlateItem(Struct, frozen=True, kw_only=True):
     """One place of a slate, with why the item is there.
 
     `score` is the utility: the sum of each action's worth times its `probabilities`. Without a ranker it is the early score.
+    `rule` names the rule that placed or boosted the item, or says ``explore`` where it was drawn. Where the definition
+    explores, `propensity` is the chance with which a request like this one shows the item.
     """
 
     item: str
@@ -56,6 +58,8 @@ class SlateItem(Struct, frozen=True, kw_only=True):
     sources: list[str]
     reason: str
     title: str | None = None
+    rule: str | None = None
+    propensity: float | None = None
 
 
 class Degradation(Struct, frozen=True, kw_only=True):
@@ -75,6 +79,13 @@ class StageTrace(Struct, frozen=True, kw_only=True):
     given: int
 
 
+class RuleTrace(Struct, frozen=True, kw_only=True):
+    """What one rule of the definition did."""
+
+    rule: str
+    effect: str
+
+
 class Trace(Struct, frozen=True, kw_only=True):
     """How the slate came about.
 
@@ -88,6 +99,7 @@ class Trace(Struct, frozen=True, kw_only=True):
     state_age_ms: int | None
     viewer_age_ms: int | None
     offset: int
+    rules: list[RuleTrace] = field(default_factory=list)
 
 
 class Slate(Struct, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from fourfold.pipeline.slate import Degradation, StageTrace
+from fourfold.pipeline.slate import Degradation, RuleTrace, StageTrace
 
 
 class Tracer:
@@ -16,6 +16,7 @@ class Tracer:
         self.stages: list[StageTrace] = []
         self.dropped: Counter[str] = Counter()
         self.degradations: list[Degradation] = []
+        self.rules: list[RuleTrace] = []
 
     @property
     def seconds_left(self) -> float:
