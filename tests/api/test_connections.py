@@ -25,20 +25,20 @@ async def _app(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @contextmanager
-def _served() -> Iterator[int]:
+def _served() -> Iterator[tuple[int, uvicorn.Server]]:
     config = uvicorn.Config(_app, http=Connection, lifespan="off", log_config=None, timeout_keep_alive=60)
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
-        yield listener.getsockname()[1]
+        yield listener.getsockname()[1], server
         server.should_exit = True
         thread.join()
 
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
-    with pytest.MonkeyPatch.context() as patched, _served() as number:
+    with pytest.MonkeyPatch.context() as patched, _served() as (number, _):
         patched.setattr(connections, "HEAD_SECONDS", 0.4)
         yield number
 
@@ -100,3 +100,19 @@ def test_a_connection_that_is_kept_alive_may_be_idle(port: int) -> None:
         time.sleep(0.6)
         client.sendall(HEAD)
         assert client.recv(1_000).endswith(b"ok")
+
+
+def test_a_service_that_ends_answers_what_is_on_its_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One connection has sent nothing yet, one is kept alive, one says nothing more: the first two are answered, once."""
+    monkeypatch.setattr(connections, "LAST_SECONDS", 0.8)
+    with _served() as (number, server), _client(number) as new, _client(number) as kept, _client(number) as silent:
+        for client in (kept, silent):
+            client.sendall(HEAD)
+            assert client.recv(1_000).endswith(b"ok")
+        server.should_exit = True
+        time.sleep(0.3)
+        for client in (new, kept):
+            client.sendall(HEAD)
+            assert client.recv(1_000).endswith(b"ok")
+            assert client.recv(1) == b""
+        assert silent.recv(1) == b""

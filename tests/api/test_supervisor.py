@@ -18,7 +18,7 @@ import pytest
 from fourfold.api.serve import ServeError, serve
 from fourfold.api.supervisor import Start, Supervisor, WorkerFailedError
 from fourfold.modes.home import Home
-from tests.api.samples import action, make_home, post, slate, world
+from tests.api.samples import action, make_home, post, world
 from tests.api.servers import TIMEOUT, Server
 
 
@@ -53,63 +53,67 @@ def load(client: httpx.Client, threads: int = 3) -> Iterator[Counter[str]]:
             thread.join()
 
 
-def test_a_killed_worker_costs_its_requests_in_flight_and_is_replaced(tmp_path: Path) -> None:
-    make_home(tmp_path / "home")
-    with Server(tmp_path / "home", "feed", workers=2) as server, server.client() as client:
-        post(client, world())
-        wait_until(lambda: len(server.workers) == 2, server.log)
-        before = server.workers
-        with load(client) as ended:
-            wait_until(lambda: ended["200"] > 20, server.log)
-            os.kill(before[0], signal.SIGKILL)
-            wait_until(lambda: len(set(server.workers) - set(before)) == 1, server.log)
-            count = ended["200"]
-            wait_until(lambda: ended["200"] > count + 50, server.log)
-        assert sum(ended.values()) - ended["200"] <= 3, ended
-        assert before[0] not in server.workers
-        assert before[1] in server.workers
-        # Whoever answers now knows what was acknowledged.
-        post(client, action("m0", "p1", "hide"))
-        for _ in range(10):
-            answer = httpx.post(client.base_url.join("/v1/feed/recommend"), json={"viewer": "m0"})
-            assert "p1" not in [item["item"] for item in answer.json()["items"]]
-        assert f"worker 0 (process {before[0]}) ended with signal 9; starting another" in server.log.read_text()
-        assert server.stop() == 0
-
-
-def test_all_workers_are_replaced_without_losing_a_request(tmp_path: Path) -> None:
-    make_home(tmp_path / "home")
-    with Server(tmp_path / "home", "feed", workers=2) as server, server.client() as client:
-        post(client, world())
-        wait_until(lambda: len(server.workers) == 2, server.log)
-        before = set(server.workers)
-        with load(client) as ended:
-            server.process.send_signal(signal.SIGHUP)
-            wait_until(lambda: not before & set(server.workers) and len(server.workers) == 2, server.log)
-            count = ended["200"]
-            wait_until(lambda: ended["200"] > count + 20, server.log)
-        assert set(ended) == {"200"}, ended
-        assert server.stop() == 0
-
-
-def test_a_new_deployment_is_taken_up_without_losing_a_request(tmp_path: Path) -> None:
+def test_workers_die_and_are_replaced_under_load(tmp_path: Path) -> None:
     home = make_home(tmp_path / "home")
-    with Server(tmp_path / "home", "feed", workers=1) as server, server.client() as client:
+    with Server(tmp_path / "home", "feed", workers=2) as server, server.client() as client:
         post(client, world())
-        with load(client) as ended:
-            home.deploy('[feed]\nclock = "log"\n')
-            newest = max(event["time"] for event in world())
-            ask = {"viewer": "m0"}
-            wait_until(lambda: client.post("/v1/feed/recommend", json=ask).json()["time"] == newest + 1, server.log)
-            home.deployment_path.write_text("[feed\n")
-            wait_until(lambda: client.get("/v1/feed/status").json()["problem"] is not None, server.log)
-            assert "not valid TOML" in client.get("/v1/feed/status").json()["problem"]
-            assert len(slate(client, "m0")) == 10
-            home.deploy("")
-            wait_until(lambda: client.post("/v1/feed/recommend", json=ask).json()["time"] > newest + 1, server.log)
-        assert set(ended) == {"200"}, ended
-        assert client.get("/v1/feed/status").json()["problem"] is None
-        assert server.log.read_text().count("goes on as deployed before") == 1
+        wait_until(lambda: len(server.workers) == 2, server.log)
+        a_killed_one_costs_its_requests_in_flight(server, client)
+        all_are_replaced_without_losing_a_request(server, client)
+        a_new_deployment_is_taken_up_without_losing_a_request(server, client, home)
+        assert server.stop() == 0
+
+
+def a_killed_one_costs_its_requests_in_flight(server: Server, client: httpx.Client) -> None:
+    before = server.workers
+    with load(client) as ended:
+        wait_until(lambda: ended["200"] > 20, server.log)
+        os.kill(before[0], signal.SIGKILL)
+        wait_until(lambda: len(set(server.workers) - set(before)) == 1, server.log)
+        count = ended["200"]
+        wait_until(lambda: ended["200"] > count + 50, server.log)
+    assert sum(ended.values()) - ended["200"] <= 3, ended
+    assert before[0] not in server.workers
+    assert before[1] in server.workers
+    # Whoever answers now knows what was acknowledged.
+    post(client, action("m0", "p1", "hide"))
+    for _ in range(10):
+        answer = httpx.post(client.base_url.join("/v1/feed/recommend"), json={"viewer": "m0"})
+        assert "p1" not in [item["item"] for item in answer.json()["items"]]
+    assert f"worker 0 (process {before[0]}) ended with signal 9; starting another" in server.log.read_text()
+
+
+def all_are_replaced_without_losing_a_request(server: Server, client: httpx.Client) -> None:
+    before = set(server.workers)
+    with load(client) as ended:
+        server.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: not before & set(server.workers) and len(server.workers) == 2, server.log)
+        count = ended["200"]
+        wait_until(lambda: ended["200"] > count + 20, server.log)
+    assert set(ended) == {"200"}, ended
+
+
+def a_new_deployment_is_taken_up_without_losing_a_request(server: Server, client: httpx.Client, home: Home) -> None:
+    def stands_still() -> bool:
+        asked = [httpx.post(client.base_url.join("/v1/feed/recommend"), json={"viewer": "m0"}) for _ in range(9)]
+        return len({answer.json()["time"] for answer in asked}) == 1
+
+    def problems() -> set[str | None]:
+        asked = [httpx.get(client.base_url.join("/v1/feed/status")) for _ in range(9)]
+        return {answer.json()["problem"] for answer in asked}
+
+    with load(client) as ended:
+        assert not stands_still()
+        home.deploy('[feed]\nclock = "log"\n')
+        wait_until(stands_still, server.log)
+        home.deployment_path.write_text("[feed\n")
+        wait_until(lambda: None not in problems(), server.log)
+        assert "not valid TOML" in str(problems())
+        assert stands_still()
+        home.deploy("")
+        wait_until(lambda: problems() == {None} and not stands_still(), server.log)
+    assert set(ended) == {"200"}, ended
+    assert server.log.read_text().count("goes on as deployed before") == 2
 
 
 def test_workers_end_with_their_supervisor(tmp_path: Path) -> None:

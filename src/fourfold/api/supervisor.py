@@ -132,9 +132,9 @@ class Supervisor:
             self._on_listening()
         elif line == READY:
             worker.ready = True
-            for other in self._at(worker.start.place):
-                if other is not worker:
-                    other.leave()
+            for older in self._at(worker.start.place):
+                if older.since < worker.since:
+                    older.leave()
         elif line is None:
             self._workers.remove(worker)
             self._gone(worker)

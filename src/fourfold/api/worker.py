@@ -3,6 +3,7 @@
 Its standard input is one line of JSON, the `Assignment`, and then nothing: where it ends, whoever started this process is gone.
 """
 
+import os
 import socket
 import sys
 import threading
@@ -95,7 +96,7 @@ def _tell(line: str) -> None:
 
 def _end_with_input(server: uvicorn.Server) -> None:
     """Finish and end when the supervisor is gone."""
-    while sys.stdin.buffer.read(1):
+    while os.read(sys.stdin.fileno(), 1):  # Not through a buffer: its lock must be free when the interpreter ends.
         pass
     server.should_exit = True
 
