@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from fourfold.candidates.ordering import best_first
 from fourfold.features.assembly import Context
-from fourfold.features.table import Int
+from fourfold.features.table import Float, Int
 from fourfold.features.view import View
 
 NOBODY = -1
@@ -83,16 +83,22 @@ class Proposal:
         if not len(items):
             return cls.nothing()
         distinct, codes = np.unique(items, return_inverse=True)
-        # The order of addends follows arrival; rounding to float32 hides what that does to the last bits of a sum.
-        total = np.bincount(codes, scores).astype(np.float32)
+        total: Float = np.bincount(codes, scores).astype(np.float64)
         reason = np.full(len(distinct), NOBODY)
         if because is not None:
             by_score = np.argsort(scores, kind="stable")
             reason[codes[by_score]] = because[by_score]
-        known = (distinct >= 0) & (distinct < view.size(view.definition.item.name))
-        distinct, total, reason = distinct[known], total[known], reason[known]
-        order = best_first(view, distinct, total, keep)
-        return cls(distinct[order], total[order], reason[order])
+        return cls.of_totals(view, distinct, total, keep, reason)
+
+    @classmethod
+    def of_totals(cls, view: View, items: Int, totals: Float, keep: int, because: Int | None = None) -> "Proposal":
+        """The `keep` best of items that come once, as in `best`."""
+        known = (items >= 0) & (items < view.size(view.definition.item.name))
+        # The order of addends follows arrival; rounding to float32 hides what that does to the last bits of a sum.
+        items, scores = items[known], totals[known].astype(np.float32)
+        reason = np.full(len(items), NOBODY) if because is None else because[known]
+        order = best_first(view, items, scores, keep)
+        return cls(items[order], scores[order], reason[order])
 
 
 class Unavailable(Exception):  # noqa: N818  # it is an answer, not a fault
