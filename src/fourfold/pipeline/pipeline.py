@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 RANKERS = 32
-"""How many models may run at once; those that were left behind because they are late count too."""
+"""How many requests may rank at once; rankers that were left behind because they are late count too."""
 
 
 class Pipeline:
@@ -82,13 +82,13 @@ class Pipeline:
         self._budget_ms, self._mode = budget_ms, mode
         self._encoder, self._values = Encoder(definition), Values()
         self._executor = executor or ThreadPoolExecutor(max(4, len(definition.sources)), "source")
-        self._rankers = ThreadPoolExecutor(RANKERS, "ranker")
+        self._early, self._rankers = ThreadPoolExecutor(RANKERS, "early"), ThreadPoolExecutor(RANKERS, "ranker")
         self._fallback = fallback
         self._last_slates = RecentSlates() if last_slates is None else last_slates
 
     def close(self) -> None:
         """Let go of the threads that sources and models run in; requests are an error from then on."""
-        for executor in (self._executor, self._rankers):
+        for executor in (self._executor, self._early, self._rankers):
             executor.shutdown(wait=False, cancel_futures=True)
 
     def recommend(self, request: Request, now: int) -> Slate:
@@ -126,6 +126,7 @@ class _Run:
             retriever=self.retriever,
             fallback=pipeline._fallback,
             last_slates=pipeline._last_slates,
+            early_executor=pipeline._early,
             executor=pipeline._rankers,
             tracer=self.tracer,
         )

@@ -70,8 +70,8 @@ class Ranking:
         What stands in for a ranker that fails, best first.
     last_slates : LastSlates
         Where the viewer's last slate may be.
-    executor : Executor
-        Where models run, so that one that is late can be left behind.
+    early_executor, executor : Executor
+        Where early ranker and ranker run, so that one that is late can be left behind, and keeps nobody else.
     tracer : Tracer
         Keeps the budget and hears what goes wrong.
     """
@@ -83,6 +83,7 @@ class Ranking:
     retriever: Retriever | None
     fallback: Sequence[Fallback]
     last_slates: LastSlates
+    early_executor: Executor
     executor: Executor
     tracer: Tracer
 
@@ -92,7 +93,7 @@ class Ranking:
         if self.retriever is not None:
             retriever = self.retriever
             try:
-                early = self._in_time(lambda: retriever.similarity(self.known, pool.items))
+                early = self._in_time(self.early_executor, lambda: retriever.similarity(self.known, pool.items))
                 if np.isfinite(early).all():
                     return early
                 problem = "it gave scores that are not numbers"
@@ -137,9 +138,9 @@ class Ranking:
         with self.tracer.stage("features", len(pool)):
             rows = candidates(self.asked.view, self.encoder, self.known, pool.items)
         with self.tracer.stage("ranker", len(pool)):
-            return self._in_time(lambda: scorer.score(self.known, rows))
+            return self._in_time(self.executor, lambda: scorer.score(self.known, rows))
 
-    def _in_time(self, call: Callable[[], T]) -> T:
+    def _in_time(self, executor: Executor, call: Callable[[], T]) -> T:
         """What a call gives, elsewhere, within the budget.
 
         Raises
@@ -150,7 +151,7 @@ class Ranking:
         left = self.tracer.seconds_left
         if left <= 0:
             raise Late("the budget was used up before it")
-        future = self.executor.submit(call)
+        future = executor.submit(call)
         wait([future], timeout=left * RANKER_SHARE)
         if not future.done():
             future.cancel()

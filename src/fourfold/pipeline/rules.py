@@ -65,18 +65,18 @@ class Rules:
             if isinstance(pin, Pin):
                 self._pin(pin)
 
-    def due(self, place: int, chosen: Sequence[int]) -> tuple[Mask, str] | None:
+    def due(self, place: int, chosen: Sequence[int], available: Mask) -> tuple[Mask, str] | None:
         """Which candidates a promotion needs at this place, because later ones no longer suffice, and its name.
 
         The rule whose places end first is served first; one item may serve several.
         """
-        needed = 0
+        needed, first = 0, None
         for rule in self._promotions():
-            missing = self._missing(rule, place, chosen)
-            needed += missing
+            missing = self._missing(rule, place, chosen, available)
+            needed, first = needed + missing, first or (rule if missing else None)
             open_places = sum(position not in self.pins for position in range(place, min(rule.first, self.size)))
-            if missing and needed >= open_places:
-                return self._meant[rule.name], rule.name
+            if first is not None and needed >= open_places:
+                return self._meant[first.name], first.name
         return None
 
     def unpin(self, position: int, name: str) -> None:
@@ -118,11 +118,14 @@ class Rules:
     def _promotions(self) -> list[Promote]:
         return sorted((rule for rule in self.rules if isinstance(rule, Promote)), key=lambda rule: rule.first)
 
-    def _missing(self, rule: Promote, place: int, chosen: Sequence[int]) -> int:
+    def _missing(self, rule: Promote, place: int, chosen: Sequence[int], available: Mask) -> int:
+        """How many more items a promotion needs from this place on, as far as there are any."""
         if place >= rule.first:
             return 0
+        meant = self._meant[rule.name]
         later = [candidate for position, (candidate, _) in self.pins.items() if place <= position < rule.first]
-        return max(rule.count - int(self._meant[rule.name][[*chosen, *later]].sum()), 0)
+        missing = rule.count - int(meant[[*chosen, *later]].sum())
+        return min(max(missing, 0), int((meant & available).sum()))
 
     def _mask(self, rule: Promote | Boost) -> Mask:
         return self.asked.holds(rule.where, self.items)

@@ -81,17 +81,15 @@ class Selector:
         if place in self._rules.pins:
             self._append(*self._rules.pins[place])
             return True
-        due = self._rules.due(place, self._chosen)
-        for mask in (self._room.free & self._room.within, self._room.free):
-            if due is not None and (mask & due[0]).any():
-                self._rules.raised(due[1])
-                return self._choose(mask & due[0], due[1])
-            if mask.any():
-                return self._choose(mask)
-        return False
-
-    def _choose(self, mask: Mask, rule: str | None = None) -> bool:
-        candidate = self._best(mask)
+        within = self._room.free & self._room.within
+        available = within if within.any() else self._room.free
+        if not available.any():
+            return False
+        candidate, rule = self._best(available), None
+        due = self._rules.due(place, self._chosen, available)
+        if due is not None and not due[0][candidate]:
+            candidate, rule = self._best(available & due[0]), due[1]
+            self._rules.raised(rule)
         self._take(candidate)
         self._append(candidate, rule or self._rules.boost_of(candidate))
         return True
