@@ -101,5 +101,5 @@ def create_app(
     app.include_router(management(service), tags=["management"])
     app.include_router(scrape(metrics, gauges), tags=["management"])
     app.include_router(health(service), tags=["health"])
-    app.openapi = cache(lambda: document(app, keyed=bool(accepted)))  # type: ignore[method-assign]  # FastAPI's own way
+    app.openapi = cache(lambda: document(app, service.surfaces, keyed=bool(accepted)))  # type: ignore[method-assign]  # FastAPI's own way
     return app
