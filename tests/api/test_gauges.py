@@ -8,6 +8,9 @@ from fourfold.api.gauges import Gauges, private_memory
 from fourfold.api.metrics import Metrics
 from fourfold.api.service import Service
 from fourfold.api.workers import Workers
+from fourfold.modes.trained import TrainedModels
+from fourfold.scoring.history_cache import CacheCounts
+from fourfold.scoring.local import LocalScorer
 from tests.api.client import Client
 from tests.api.samples import POSTS, make_home, post, service, world
 from tests.api.test_metrics import Samples, read, value
@@ -67,6 +70,29 @@ def test_upkeep_that_fails_is_a_number(tmp_path: Path) -> None:
         made.of("feed").problem = "OSError: the disk is gone"
         gauges.read()
     assert value(read(metrics.text()), "fourfold_upkeep_failing", surface="feed") == 1
+
+
+class Kept:
+    """A history cache that only counts."""
+
+    counts = CacheCounts()
+
+
+def test_lookups_of_the_history_cache_add_up_over_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    metrics, cache = Metrics(), Kept()
+    scorer = object.__new__(LocalScorer)
+    scorer.cache = cache  # type: ignore[assignment]  # it has all that is read here
+    with make_home(tmp_path / "home") as home, Service(home, ["feed"]) as made:
+        monkeypatch.setattr(made.of("feed").online, "models", lambda: TrainedModels(None, scorer, None, None))
+        gauges = Gauges(metrics, made, {})
+        # The third is another model's cache, which begins anew.
+        for counts in (CacheCounts(hits=2, misses=5, bytes=70), CacheCounts(hits=9, misses=6), CacheCounts(hits=1, bytes=30)):
+            cache.counts = counts
+            gauges.read()
+    found = read(metrics.text())
+    assert value(found, "fourfold_history_cache_lookups_total", surface="feed", outcome="hits") == 10
+    assert value(found, "fourfold_history_cache_lookups_total", surface="feed", outcome="misses") == 6
+    assert value(found, "fourfold_history_cache_bytes", surface="feed") == 30
 
 
 def test_memory_is_what_the_system_says(tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ def made(
     trace = Trace(
         stages=[StageTrace(stage=stage, ms=250.0, taken=0, given=7) for stage in stages],
         dropped=dropped or {},
+        proposed={"trending": 20},
         history=0,
         state_age_ms=None,
         viewer_age_ms=None,
@@ -72,6 +73,7 @@ def test_a_slate_is_counted_by_what_its_trace_says() -> None:
     assert value(found, "fourfold_candidates_total", surface="feed", stage="ranker") == 14
     assert value(found, "fourfold_dropped_total", surface="feed", filter="seen") == 5
     assert value(found, "fourfold_items_total", surface="feed", source="in_network") == 2
+    assert value(found, "fourfold_proposed_total", surface="feed", source="trending") == 40
     assert value(found, "fourfold_degradations_total", surface="feed", stage="ranker", cause="untrained") == 1
 
 
@@ -107,6 +109,14 @@ def test_what_a_status_means(status: int, outcome: str) -> None:
         ("sources and filters left too few candidates", "short"),
         ("no more items are left for this viewer", "short"),
         ("nothing is known of this viewer yet", "unknown"),
+        ("too few values of topics", "short"),
+        ("several caps together left too few candidates", "short"),
+        ("it gave no order", "absent"),
+        ("no earlier slate of this viewer is kept", "absent"),
+        ("no item of the viewer's last slate may be shown any more", "absent"),
+        ("it proposed nothing that may be shown", "absent"),
+        ("the retrieval model gives no vectors", "absent"),
+        ("trending: no item-to-item table is trained yet", "untrained"),
         ("the moon is in the way", "other"),
     ],
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from prometheus_client import Gauge
+from prometheus_client import Counter, Gauge
 from prometheus_client.core import InfoMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
@@ -19,6 +19,8 @@ from fourfold.api.metrics import Metrics
 from fourfold.api.service import Service
 from fourfold.api.workers import Workers
 from fourfold.modes.clock import wall_clock
+from fourfold.scoring.history_cache import CacheCounts
+from fourfold.scoring.local import LocalScorer
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +45,7 @@ class Gauges(Collector):
     def __init__(self, metrics: Metrics, service: Service, pools: Mapping[str, Workers]) -> None:
         self._service, self._pools = service, pools
         self._trained: dict[tuple[str, str], int] = {}
-        self._stop = threading.Event()
+        self._reading, self._stop = threading.Lock(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="gauges", daemon=True)
 
         def gauge(name: str, text: str, labels: tuple[str, ...], across: str) -> Gauge:
@@ -62,6 +64,14 @@ class Gauges(Collector):
         self._log = gauge("log_end", "The offset after the newest event", (), "livemax")
         self._free = gauge("disk_free_bytes", "What is free where the home lies", (), "livemin")
         self._disk = gauge("disk_bytes", "The size of the disk where the home lies", (), "livemax")
+        self._cached = gauge("history_cache_bytes", "What encoded histories take that are kept", surface, "livesum")
+        self._lookups = Counter(
+            "fourfold_history_cache_lookups",
+            "Histories that were found encoded (hit), in part (extended), or not (miss)",
+            ("surface", "outcome"),
+            registry=metrics.registry,
+        )
+        self._counted: dict[str, CacheCounts] = {}
         self._workers.set(1)
 
     def __enter__(self) -> Self:
@@ -74,6 +84,10 @@ class Gauges(Collector):
 
     def read(self) -> None:
         """Read everything now."""
+        with self._reading:
+            self._read()
+
+    def _read(self) -> None:
         for name, pool in self._pools.items():
             self._running.labels(name).set(pool.running)
             self._waiting.labels(name).set(pool.waiting)
@@ -106,6 +120,20 @@ class Gauges(Collector):
         version = online.models().version
         if version is not None:
             self._model.labels(surface).set(max(now - self._trained_at(surface, version), 0) / 1_000)
+
+        self._read_cache(surface, online.models().scorer)
+
+    def _read_cache(self, surface: str, scorer: object) -> None:
+        """The cache counts since its model was loaded; what is new since the last time is added."""
+        if not isinstance(scorer, LocalScorer):
+            return
+        counts, before = scorer.cache.counts, self._counted.get(surface, CacheCounts())
+        if counts.hits + counts.extended + counts.misses < before.hits + before.extended + before.misses:
+            before = CacheCounts()
+        for outcome in ("hits", "extended", "misses"):
+            self._lookups.labels(surface, outcome).inc(max(getattr(counts, outcome) - getattr(before, outcome), 0))
+        self._counted[surface] = counts
+        self._cached.labels(surface).set(counts.bytes)
 
     def _trained_at(self, surface: str, version: str) -> int:
         key = (surface, version)

@@ -32,6 +32,7 @@ _CAUSES = (
     (re.compile(r"\bfull\b"), "full"),
     (re.compile(r"too few|no more items"), "short"),
     (re.compile(r"nothing is known"), "unknown"),
+    (re.compile(r"gave no|gives no|no earlier|no item|nothing that"), "absent"),
     (re.compile(r"failed"), "failed"),
 )
 _STATUSES = {408: "late", 429: "overloaded", 499: "left", 503: "unready"}
@@ -60,6 +61,9 @@ class Metrics:
             "fourfold_items", "Items served, by every source that proposed them", ("surface", "source"), registry=registry
         )
         self._taken = Counter("fourfold_candidates", "Candidates that left a stage", ("surface", "stage"), registry=registry)
+        self._proposed = Counter(
+            "fourfold_proposed", "Candidates that a source proposed", ("surface", "source"), registry=registry
+        )
         self._dropped = Counter(
             "fourfold_dropped", "Candidates that a filter took out", ("surface", "filter"), registry=registry
         )
@@ -91,6 +95,8 @@ class Metrics:
             name = bound["stage"](stage.stage)
             self._stage.labels(surface, name, "degraded" if stage.stage in degraded else "ok").observe(stage.ms / 1_000)
             self._taken.labels(surface, name).inc(max(stage.given, 0))
+        for name, count in slate.trace.proposed.items():
+            self._proposed.labels(surface, bound["source"](name)).inc(count)
         for name, count in slate.trace.dropped.items():
             self._dropped.labels(surface, bound["filter"](name.removesuffix(" meanwhile"))).inc(count)
         for item in slate.items:

@@ -37,6 +37,7 @@ def trace_of(view: View, known: Context, tracer: Tracer) -> Trace:
         viewer_age_ms=known.time - last if last >= 0 else None,
         offset=view.offset,
         rules=tracer.rules,
+        proposed=tracer.proposed,
     )
 
 

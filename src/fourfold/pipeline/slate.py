@@ -89,8 +89,8 @@ class RuleTrace(Struct, frozen=True, kw_only=True):
 class Trace(Struct, frozen=True, kw_only=True):
     """How the slate came about.
 
-    `dropped` counts what each filter took out; `state_age_ms` is how long before the request the newest known impression or
-    action of anyone happened, `viewer_age_ms` the same for the viewer.
+    `proposed` counts the candidates of each source that answered, `dropped` what each filter took out; `state_age_ms` is how
+    long before the request the newest known impression or action of anyone happened, `viewer_age_ms` the same for the viewer.
     """
 
     stages: list[StageTrace]
@@ -100,6 +100,7 @@ class Trace(Struct, frozen=True, kw_only=True):
     viewer_age_ms: int | None
     offset: int
     rules: list[RuleTrace] = field(default_factory=list)
+    proposed: dict[str, int] = field(default_factory=dict)
 
 
 class Slate(Struct, frozen=True, kw_only=True):

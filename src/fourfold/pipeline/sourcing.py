@@ -33,6 +33,7 @@ def _proposals(futures: Mapping[str, Future[Proposal]], tracer: Tracer) -> dict[
         problem = _problem(kind, future)
         if problem is None:
             proposals[kind] = future.result()
+            tracer.proposed[kind] = len(proposals[kind])
         else:
             tracer.degraded("sources", problem, "its candidates are missing")
     return proposals

@@ -14,6 +14,7 @@ class Tracer:
     def __init__(self, budget_ms: int) -> None:
         self._deadline = time.perf_counter() + budget_ms / 1000
         self.stages: list[StageTrace] = []
+        self.proposed: dict[str, int] = {}
         self.dropped: Counter[str] = Counter()
         self.degradations: list[Degradation] = []
         self.rules: list[RuleTrace] = []
