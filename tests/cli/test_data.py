@@ -1,5 +1,6 @@
 """What is in a home, as a table, as JSON and as a page."""
 
+import io
 import json
 from pathlib import Path
 
@@ -54,3 +55,21 @@ def test_an_empty_home_a_surface_without_events_and_one_that_is_not_there(cli: C
     cli.ok("define", "movielens")
     assert "no dated impression or action" in cli.ok("data", "describe").out
     assert "has no surface 'fed'; it has one of: feed" in cli("data", "describe", "fed").error
+
+
+def test_a_member_is_forgotten_after_a_question(filled: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = filled("data", "forget", "1", "--verify", "--json")
+    assert (answer.code, answer.document["type"]) == (1, "member")
+    assert [one["place"] for one in answer.document["remains"]] == ["log"]
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    assert filled("data", "forget", "1").code == 1
+    assert filled("data", "forget", "1", "--verify").code == 1
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    assert "names member 1" in filled.ok("data", "forget", "1").out
+    assert filled.ok("data", "forget", "1", "--verify", "--json").document["remains"] == []
+    # The film with the same id is another entity.
+    assert filled("data", "forget", "10", "--type", "post", "--verify").code == 1
+    assert "nothing" in filled.ok("data", "forget", "10", "--type", "post", "--yes").out
+    (found,) = filled.ok("data", "describe", "--json").document["surfaces"]
+    assert found["events"].get("impression", 0) < 3
+    assert "no definition has entities of type 'person'" in filled("data", "forget", "1", "--type", "person", "--yes").error

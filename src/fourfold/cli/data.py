@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 import typer
 
 from fourfold.cli.console import DEFAULT_HOME, Home, Json, moment, progress, report, table
@@ -13,12 +14,7 @@ if TYPE_CHECKING:
     from fourfold.lab.description import Description
     from fourfold.modes.home import Home as OpenedHome
 
-app = typer.Typer(no_args_is_help=True, help="The data of a home: describe.")
-
-
-@app.callback()
-def group() -> None:
-    """Keep `describe` a command of its own: typer makes the only command of a group the group itself."""
+app = typer.Typer(no_args_is_help=True, help="The data of a home: describe, forget.")
 
 
 @app.command()
@@ -48,6 +44,45 @@ def describe(
         write_file(page / "data.html", describe_page(found).encode())
     tables = [part for one in found for part in _tables(one)]
     report({"surfaces": found}, json, *tables, *([f"wrote {page / 'data.html'}"] if page is not None else []))
+
+
+@app.command()
+def forget(
+    key: Annotated[str, typer.Argument(metavar="ID", help="Of whom or what is to be forgotten.")],
+    home: Home = DEFAULT_HOME,
+    json: Json = False,
+    entity: Annotated[str | None, typer.Option("--type", help="The type of the entity; otherwise that of the viewers.")] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Only look whether anything is left; change nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False,
+) -> None:
+    """Take a member, or another entity, out of the log, the states and the rejected rows; then look whether anything is left.
+
+    It cannot be undone, and nothing else may use the home meanwhile. States are computed anew when they are next needed.
+    """
+    from fourfold.modes.forgetting import Forgetting  # noqa: PLC0415
+    from fourfold.modes.home import Home as Opened  # noqa: PLC0415
+
+    with Opened.existing(home) as opened:
+        forgetting = Forgetting(opened, entity or _viewers(opened), key)
+        if not verify:
+            if not yes:
+                typer.confirm(f"Forget {forgetting.type} {key} in {home}, for good?", abort=True, err=True)
+            forgetting.forget()
+        remains = list(forgetting.remains())
+    rows = [[one.place, one.count, one.advice] for one in remains]
+    name = f"{forgetting.type} {key}"
+    found = {"type": forgetting.type, "id": key, "remains": [msgspec.structs.asdict(one) for one in remains]}
+    left = table(f"Still named: {name}", ["where", ">how often", "what to do"], rows)
+    report(found, json, left if remains else f"nothing in {home} names {name}")
+    if remains:
+        raise typer.Exit(1)
+
+
+def _viewers(opened: "OpenedHome") -> str:
+    types = sorted({opened.definition(surface).viewer.name for surface in opened.surfaces()})
+    if len(types) != 1:
+        raise typer.BadParameter(f"say of which type: {', '.join(types) or 'no surface is defined'}", param_hint="--type")
+    return types[0]
 
 
 def _described(opened: "OpenedHome", surface: str) -> "Description":

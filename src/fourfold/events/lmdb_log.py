@@ -125,6 +125,23 @@ class LmdbLog:
 
         return self._write(body, upkeep=True)
 
+    def copy_redacted(self, folder: Path, change: Callable[[pa.RecordBatch], pa.RecordBatch]) -> None:
+        """Write a copy of the log to a new folder, each stored batch as `change` gives it: as many events, at the same offsets.
+
+        The copy has nothing of what was dropped or replaced before. Its consumers are those of the log.
+        """
+        with LmdbLog(folder, max_bytes=self._environment.max_bytes) as copy:
+            for first in self._read(self._firsts):
+                stored = _decode(self._read(partial(self._stored, first=first)))
+                changed = change(stored)
+                if len(changed) != len(stored):
+                    raise ValueError(f"{len(stored)} events became {len(changed)}; a copy keeps every offset")
+                copy._write(partial(copy._store, first=first, value=_encode(changed)))
+            end = self.end
+            copy._write(lambda transaction: transaction.put(_END, _key(end), db=copy._environment.db["log"]))
+            for name, offset in self.consumers().items():
+                copy.acknowledge(name, offset)
+
     def close(self) -> None:
         """Let go of the log. Using it afterwards is an error."""
         if not self._closed:
@@ -180,6 +197,19 @@ class LmdbLog:
             return end
 
         return self._write(body)
+
+    def _store(self, transaction: Transaction, first: int, value: bytes) -> None:
+        transaction.put(_key(first), value, append=True, db=self._environment.db["events"])
+
+    def _stored(self, transaction: Transaction, first: int) -> bytes:
+        value = transaction.get(_key(first), db=self._environment.db["events"])
+        assert value is not None, "it was dropped meanwhile: nobody else may have the log open"
+        return value
+
+    def _firsts(self, transaction: Transaction) -> list[int]:
+        """The offset of the first event of each stored batch."""
+        with transaction.cursor(self._environment.db["events"]) as cursor:
+            return [_offset(key) for key in cursor.iternext(keys=True, values=False)]
 
     def _batches(self, offset: int, limit: int | None) -> Iterator[tuple[int, pa.RecordBatch]]:
         last = None if limit is None else offset + limit

@@ -27,6 +27,7 @@ class EventKind(IntEnum):
     ENTITY_DELETE = 3
     EDGE_ADDED = 4
     EDGE_REMOVED = 5
+    REDACTED = 6
 
 
 class _Event(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="event"):
@@ -127,9 +128,11 @@ impression     viewer              item
 action         viewer              item       action
 entity_*       key of the entity              type of the entity
 edge_*         source              target     kind of the edge
+redacted       ``-``
 =============  ==================  =========  ==================
 
 `attributes` holds JSON: the attributes of an upsert; of impressions and actions their `Details`, null where there are none.
+A redacted event was about somebody who is forgotten: its place in the log and its times are left, and it says nothing.
 """
 
 
@@ -152,8 +155,8 @@ def batch_of(events: Iterable[Event], arrival: int = 0) -> pa.RecordBatch:
 
 
 def events_of(batch: pa.RecordBatch) -> list[Event]:
-    """The events of an Arrow batch of `SCHEMA`, in order."""
-    return [_event(row) for row in batch.to_pylist()]
+    """The events of an Arrow batch of `SCHEMA`, in order, without those that are redacted."""
+    return [_event(row) for row in batch.to_pylist() if row["kind"] != EventKind.REDACTED]
 
 
 def columns_batch(columns: dict[str, Any], length: int) -> pa.RecordBatch:
@@ -249,3 +252,5 @@ def _event(row: dict[str, Any]) -> Event:
             return EdgeAdded(**common, kind=row["name"], source=row["subject"], target=row["object"])
         case EventKind.EDGE_REMOVED:
             return EdgeRemoved(**common, kind=row["name"], source=row["subject"], target=row["object"])
+        case EventKind.REDACTED:
+            raise ValueError(f"event {row['id']} is redacted and says nothing")

@@ -36,7 +36,8 @@ def spoken_of(definition: Recommender, batch: pa.RecordBatch) -> tuple[Mask, Cou
     keep = np.zeros(batch.num_rows, bool)
     for value, mask in masks.items():
         keep |= pc.and_(pc.equal(kind, int(value)), mask).to_numpy(zero_copy_only=False)
-    return keep, _counted(batch, ~keep, "of another definition")
+    silent = pc.equal(kind, int(EventKind.REDACTED)).to_numpy(zero_copy_only=False)
+    return keep, _counted(batch, ~keep & ~silent, "of another definition")
 
 
 def clocks(batch: pa.RecordBatch, clock: int) -> Int:

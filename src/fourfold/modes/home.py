@@ -7,8 +7,13 @@ state/SURFACE/       what the surface's consumer has computed
 models/SURFACE/      trained versions
 training/            unfinished training runs
 rejected/            rows that imports refused
+lock                 held by whoever uses the log, so that nobody takes it away from under them
 """
 
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -39,6 +44,7 @@ class Home:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._stores: list[ConsumerStore] = []
+        self._in_use: int | None = None
 
     @classmethod
     def existing(cls, path: Path) -> Self:
@@ -66,11 +72,48 @@ class Home:
         if "log" in self.__dict__:
             self.log.close()
             del self.__dict__["log"]
+        if self._in_use is not None:
+            os.close(self._in_use)
+            self._in_use = None
 
     @cached_property
     def log(self) -> LmdbLog:
-        """The event log."""
+        """The event log.
+
+        Raises
+        ------
+        HomeError
+            If another process has the home for itself.
+        """
+        if self._in_use is None:
+            self._in_use = self._locked(fcntl.LOCK_SH, "`fourfold data forget` is at work in it; try again when it is done")
         return LmdbLog(self.path / "log")
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Have the home for oneself: nobody has its log open meanwhile.
+
+        Raises
+        ------
+        HomeError
+            If somebody has.
+        """
+        held = self._locked(fcntl.LOCK_EX, "it is in use: stop the service, and what imports, trains or evaluates there, first")
+        try:
+            yield
+        finally:
+            os.close(held)
+
+    def _locked(self, how: int, problem: str) -> int:
+        """The file descriptor of a lock on the home, which holds until it is closed or this process ends."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise HomeError(f"{self.path}: {problem}") from None
+        return descriptor
 
     @property
     def registry(self) -> Registry:
