@@ -55,7 +55,7 @@ def choosing(
     ranked = np.arange(len(posts), 0.0, -1.0) if scores is None else np.array(scores, float)
 
     def choose(seed: int) -> tuple[Chosen, Tracer]:
-        tracer, ruled = Tracer(1000), Rules(asked, filters, rules, items, size)
+        tracer, ruled = Tracer(1000), Rules(asked, {}, rules, items, size)
         return Selector(selector, ranked, given, ruled, similarity).choose(size, seed, tracer), tracer
 
     return choose

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from fourfold.definition import Boost, Cap, Hidden, Pin, Promote, Rule, Slate
+from fourfold.definition import Boost, Cap, Pin, Promote, Rule, Slate
 from fourfold.events.types import Action, Event
 from fourfold.pipeline.rules import Rules, boosted, pinned_items
 from tests.pipeline.places import Post, asked_of, chosen
@@ -60,7 +60,7 @@ def test_a_filter_that_took_a_pinned_item_out_is_named() -> None:
     asked, items = asked_of(POSTS, hide)
     pin = Pin("news", item="p4")
     assert pinned_items(asked, [pin], 3).tolist() == [items[4]], "a filter takes it out, not its rule"
-    rules = Rules(asked, [Hidden()], [pin], np.delete(items, 4), 3)
+    rules = Rules(asked, {int(items[4]): "hidden"}, [pin], np.delete(items, 4), 3)
     assert rules.pins == {}
     assert [said.effect for said in rules.traced([])] == ["left out by hidden"]
 

@@ -70,8 +70,28 @@ class Asked:
         return mine
 
 
-def kept(asked: Asked, filters: Sequence[Filter], items: Int) -> tuple[Mask, dict[str, int]]:
-    """Which items pass all filters, and how many each one dropped first.
+@dataclass(frozen=True)
+class Sifted:
+    """Which of C items pass all filters, and which filter took each other one out first."""
+
+    filters: tuple[str, ...]
+    by: Int  # (C,), index into `filters`; -1 where none took it out
+
+    @property
+    def keep(self) -> Mask:
+        """Which items pass, shape (C,)."""
+        keep: Mask = self.by < 0
+        return keep
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """How many items each filter took out first."""
+        counts = np.bincount(self.by[self.by >= 0], minlength=len(self.filters)).tolist()
+        return dict(zip(self.filters, counts, strict=True))
+
+
+def sifted(asked: Asked, filters: Sequence[Filter], items: Int) -> Sifted:
+    """Items (rows, shape (C,)) through all filters.
 
     Deleted and unknown items never pass, nor what the request excludes or does not want, whether or not the definition says
     so.
@@ -79,17 +99,19 @@ def kept(asked: Asked, filters: Sequence[Filter], items: Int) -> tuple[Mask, dic
     if asked.exclude and not any(isinstance(declared, Excluded) for declared in filters):
         filters = (*filters, Excluded())
     name = asked.view.definition.item.name
-    keep = asked.view.alive(name, items, np.repeat(asked.time, len(items)))
-    dropped = {"deleted": int((~keep).sum())}
-    for declared in filters:
-        bad = keep & FILTERS[declared.kind](asked, declared, items)
-        dropped[name_of(declared)] = int(bad.sum())
-        keep &= ~bad
+    names = ["deleted", *map(name_of, filters), *([REQUEST_WHERE] if asked.where is not None else [])]
+    by = np.where(asked.view.alive(name, items, np.repeat(asked.time, len(items))), -1, 0)
+    for number, declared in enumerate(filters, 1):
+        by[(by < 0) & FILTERS[declared.kind](asked, declared, items)] = number
     if asked.where is not None:
-        bad = keep & ~asked.holds(asked.where, items)
-        dropped[REQUEST_WHERE] = int(bad.sum())
-        keep &= ~bad
-    return keep, dropped
+        by[(by < 0) & ~asked.holds(asked.where, items)] = len(names) - 1
+    return Sifted(tuple(names), by)
+
+
+def kept(asked: Asked, filters: Sequence[Filter], items: Int) -> tuple[Mask, dict[str, int]]:
+    """Which items pass all filters, and how many each one dropped first."""
+    found = sifted(asked, filters, items)
+    return found.keep, found.dropped
 
 
 def impressions(asked: Asked, within: str | None) -> Int:

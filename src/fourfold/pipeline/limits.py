@@ -61,25 +61,54 @@ def limits(asked: Asked, latest: Asked, selector: Slate, filters: Sequence[Filte
     return found
 
 
+@dataclass
+class _Rest:
+    """What is left of one limit while places are filled, in lists: arrays are slow where few values are touched at a time."""
+
+    limit: Limit
+    starts: list[int]
+    codes: list[int]
+    left: list[int]
+    over: int = 0
+
+    @classmethod
+    def of(cls, limit: Limit) -> "_Rest":
+        return cls(limit, limit.values.starts.tolist(), limit.values.codes.tolist(), limit.left.tolist())
+
+    def take(self, candidate: int) -> list[int]:
+        """Count one candidate; the values that are full from now on."""
+        full, over = [], False
+        for code in self.codes[self.starts[candidate] : self.starts[candidate + 1]]:
+            self.left[code] -= 1
+            over |= self.left[code] < 0
+            if self.left[code] == 0:
+                full.append(code)
+        self.over += over
+        return full
+
+
 class Room:
     """Which of C candidates may still be chosen, as places are filled."""
 
     def __init__(self, given: Sequence[Limit], count: int) -> None:
         self.free: Mask = np.ones(count, bool)
         self.within: Mask = np.ones(count, bool)
-        self.over = [0] * len(given)
-        self._limits, self._left = given, [limit.left.copy() for limit in given]
-        for limit, left in zip(given, self._left, strict=True):
-            self._close(limit, np.flatnonzero(left <= 0))
+        self._rests = [_Rest.of(limit) for limit in given]
+        for limit in given:
+            self._close(limit, np.flatnonzero(limit.left <= 0))
+
+    @property
+    def over(self) -> list[int]:
+        """How many candidates were chosen beyond each limit."""
+        return [rest.over for rest in self._rests]
 
     def take(self, candidate: int) -> None:
         """Choose one: it is not free any more, nor are those that a limit keeps out from now on."""
         self.free[candidate] = False
-        for number, (limit, left) in enumerate(zip(self._limits, self._left, strict=True)):
-            codes = limit.values.of(candidate)
-            left[codes] -= 1
-            self.over[number] += bool((left[codes] < 0).any())
-            self._close(limit, codes[left[codes] == 0])
+        for rest in self._rests:
+            full = rest.take(candidate)
+            if full:
+                self._close(rest.limit, full)
 
     def first(self) -> int | None:
         """The first free candidate within the caps, or the first that is free, or None."""
@@ -89,13 +118,17 @@ class Room:
                 return place
         return None
 
-    def _close(self, limit: Limit, codes: Int) -> None:
-        if len(codes):
-            (self.free if limit.hard else self.within)[limit.values.having(codes)] = False
+    def _close(self, limit: Limit, codes: Int | list[int]) -> None:
+        """Keep out all candidates that have one of some values."""
+        full = np.zeros(len(limit.left), bool)
+        full[codes] = True
+        (self.free if limit.hard else self.within)[limit.values.items[full[limit.values.codes]]] = False
 
 
 def fitting(given: Sequence[Limit], count: int, size: int) -> tuple[Int, int]:
     """At most `size` of C candidates (indices), the first ones that fit, and how many of them are within the caps."""
+    if not given:
+        return np.arange(min(count, size)), min(count, size)
     room, chosen, within = Room(given, count), list[int](), 0
     while len(chosen) < size and (candidate := room.first()) is not None:
         within += bool(room.within[candidate])

@@ -21,7 +21,7 @@ from fourfold.pipeline.answer import items_of, request_id, trace_of
 from fourfold.pipeline.backfill import backfill, is_short
 from fourfold.pipeline.explain import PINNED
 from fourfold.pipeline.explore import seed_of
-from fourfold.pipeline.filters import Asked, kept
+from fourfold.pipeline.filters import Asked, Sifted, sifted
 from fourfold.pipeline.last_slates import KEPT, LastSlate, LastSlates, RecentSlates
 from fourfold.pipeline.limits import Limit, fitting, limits
 from fourfold.pipeline.models import Models
@@ -113,6 +113,8 @@ class _Run:
         self.tracer = Tracer(request.budget_ms or pipeline._budget_ms)
         self.size = request.size or self.definition.selector.size
         self.asked = self.latest = self._asked(self.view)
+        self.pinned, self.unpinned = pinned_items(self.asked, self.definition.rules, self.size), dict[int, str]()
+        self.exhausted = False
         with self.tracer.stage("context", 0) as given:
             self.known = context(self.view, pipeline._encoder, self._viewer(), time, request.context)
             self.retriever = self._model(lambda: self.models.retriever(self.view, pipeline._encoder, time), "retrieval model")
@@ -172,8 +174,7 @@ class _Run:
     def _proposed(self) -> Pool:
         ask = Ask(self.view, self.known, self.retriever, self.neighbours)
         pool = proposed(ask, self.definition.sources, self.pipeline._executor, self.tracer)
-        pinned = pinned_items(self.asked, self.definition.rules, self.size)
-        if len(pinned := pinned[~np.isin(pinned, pool.items)]):
+        if len(pinned := self.pinned[~np.isin(self.pinned, pool.items)]):
             with self.tracer.stage("pins", len(pool)) as given:
                 pool = pool.extended(PINNED, pinned)
                 given.append(len(pool))
@@ -181,11 +182,17 @@ class _Run:
 
     def _filtered(self, pool: Pool) -> Pool:
         with self.tracer.stage("filters", len(pool)) as given:
-            keep, dropped = kept(self.asked, self.definition.filters, pool.items)
-            self.tracer.dropped.update(dropped)
-            pool = pool.take(keep)
+            found = sifted(self.asked, self.definition.filters, pool.items)
+            self.tracer.dropped.update(found.dropped)
+            self._note_pins(pool, found)
+            pool = pool.take(found.keep)
             given.append(len(pool))
         return pool
+
+    def _note_pins(self, pool: Pool, found: Sifted, when: str = "") -> None:
+        """Remember which filter took out what a rule wants to place."""
+        for candidate in np.flatnonzero(np.isin(pool.items, self.pinned) & ~found.keep).tolist():
+            self.unpinned[int(pool.items[candidate])] = found.filters[found.by[candidate]] + when
 
     def _backfilled(self, pool: Pool) -> Pool:
         """The pool, with items of the catalogue where it cannot fill the slate within the caps."""
@@ -196,6 +203,8 @@ class _Run:
         with self.tracer.stage("backfill", len(pool)) as given:
             filled = backfill(asked, filters, selector, pool, self.size)
             given.append(len(filled))
+        # Nothing is left that could fill a gap later.
+        self.exhausted = len(filled) < self.size
         if len(filled) > len(pool):
             effect = f"{len(filled) - len(pool)} items of the catalogue compete too"
             self.tracer.degraded("backfill", "sources and filters left too few candidates", effect)
@@ -220,7 +229,7 @@ class _Run:
         keep = np.zeros(len(order), bool)
         keep[: self.definition.early_ranker.keep] = True
         keep[fitting(self._limits(pool.items[order]), len(order), self.size)[0]] = True
-        keep[np.isin(pool.items[order], pinned_items(self.asked, self.definition.rules, self.size))] = True
+        keep[np.isin(pool.items[order], self.pinned)] = True
         for rule in self.definition.rules:
             if isinstance(rule, Promote):
                 keep[np.flatnonzero(self.asked.holds(rule.where, pool.items[order]))[: rule.count]] = True
@@ -236,11 +245,12 @@ class _Run:
             return ranked
         self.latest = latest
         with self.tracer.stage("late_filters", len(ranked.pool)) as given:
-            keep, dropped = kept(latest, self.definition.filters, ranked.pool.items)
-            self.tracer.dropped.update({f"{name} meanwhile": count for name, count in dropped.items()})
-            ranked = ranked.take(keep)
+            found = sifted(latest, self.definition.filters, ranked.pool.items)
+            self.tracer.dropped.update({f"{name} meanwhile": count for name, count in found.dropped.items()})
+            self._note_pins(ranked.pool, found, " meanwhile")
+            ranked = ranked.take(found.keep)
             given.append(len(ranked.pool))
-        filled = ranked.pool if keep.all() else self._backfilled(ranked.pool)
+        filled = ranked.pool if found.keep.all() else self._backfilled(ranked.pool)
         return ranked if len(filled) == len(ranked.pool) else self._ranked(filled)
 
     def _remember(self, ranked: Ranked) -> None:
@@ -258,7 +268,7 @@ class _Run:
             ordered, scores, given = self._gap_filled(ordered, scores, given)
         with self.tracer.stage("select", len(ordered.pool)) as passed:
             declared, items = self.definition.selector, ordered.pool.items
-            rules = Rules(self.asked, self.definition.filters, self.definition.rules, items, self.size)
+            rules = Rules(self.asked, self.unpinned, self.definition.rules, items, self.size)
             similarity = None if declared.diversity is None else self._similarity(items)
             seed = seed_of(self.definition.surface, self.request.viewer, self.time, self.request.request)
             chosen = Selector(declared, scores, given, rules, similarity).choose(self.size, seed, self.tracer)
@@ -273,11 +283,15 @@ class _Run:
 
     def _gap_filled(self, ordered: Ranked, scores: Float, given: list[Limit]) -> tuple[Ranked, Float, list[Limit]]:
         """Where several caps together left a gap that other items of the catalogue fill: those that fit, and these."""
-        fit, count = fitting(given, len(ordered.pool), self.size)
-        if count == self.size:
+        items = ordered.pool.items
+        # Pins are chosen first, whatever their scores.
+        order = np.argsort(~np.isin(items, self.pinned), kind="stable")
+        fit, count = fitting(self._limits(items[order]), len(order), self.size)
+        if count == self.size or self.exhausted:
             return ordered, scores, given
         with self.tracer.stage("refill", len(ordered.pool)) as passed:
-            asked, fits = [self.asked, self.latest], ordered.pool.take(fit[:count])
+            kept = np.union1d(order[fit[:count]], np.flatnonzero(np.isin(items, self.pinned)))
+            asked, fits = [self.asked, self.latest], ordered.pool.take(kept)
             filled = backfill(asked, self.definition.filters, self.definition.selector, fits, self.size)
             more = fitting(self._limits(filled.items), len(filled), self.size)[1] - count
             passed.append(len(filled) if more > 0 else len(ordered.pool))

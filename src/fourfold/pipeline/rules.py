@@ -1,15 +1,15 @@
 """Rules of editors: which candidates they mean, where these stand, and what each rule did to a slate."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fourfold.definition import Boost, Filter, Pin, Promote, Rule
+from fourfold.definition import Boost, Pin, Promote, Rule
 from fourfold.features.table import Float, Int
-from fourfold.pipeline.filters import Asked, kept
+from fourfold.pipeline.filters import Asked
 from fourfold.pipeline.slate import RuleTrace
 from fourfold.pipeline.values import Mask
 
@@ -40,8 +40,8 @@ class Rules:
     ----------
     asked : Asked
         The request; conditions are asked of its state.
-    filters : sequence of Filter
-        What pins must pass; only to say which one took a pinned item out.
+    dropped : mapping
+        Which filter took a pinned item (row) out of the candidates.
     rules : sequence of Pin, Promote or Boost
         As declared.
     items : int64 array, shape (C,)
@@ -51,7 +51,7 @@ class Rules:
     """
 
     asked: Asked
-    filters: Sequence[Filter]
+    dropped: Mapping[int, str]
     rules: Sequence[Rule]
     items: Int
     size: int
@@ -133,7 +133,9 @@ class Rules:
     def _pin(self, pin: Pin) -> None:
         row = int(self.asked.view.rows(self.asked.view.definition.item.name, [pin.item])[0])
         found = np.flatnonzero(self.items == row)
-        problem = self._problem(pin, row) or (None if len(found) else self._filter(row))
+        problem = self._problem(pin, row)
+        if problem is None and not len(found):
+            problem = f"left out by {self.dropped.get(row, 'an earlier stage')}"
         if problem is None:
             self.pins[pin.position] = int(found[0]), pin.name
         else:
@@ -150,10 +152,6 @@ class Rules:
             return f"left out: {self.pins[pin.position][1]} holds its place"
         taken = [name for candidate, name in self.pins.values() if self.items[candidate] == row]
         return f"left out: {taken[0]} placed the item" if taken else None
-
-    def _filter(self, row: int) -> str:
-        _, dropped = kept(self.asked, self.filters, np.array([row]))
-        return "left out by " + next((name for name, count in dropped.items() if count), "what happened meanwhile")
 
 
 def _holds(asked: Asked, pin: Pin, row: int) -> bool:

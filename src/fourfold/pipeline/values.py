@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,7 @@ class ItemValues:
     def __len__(self) -> int:
         return len(self.starts) - 1
 
-    @property
+    @cached_property
     def items(self) -> Int:
         """Which item each value belongs to, shape (N,)."""
         return np.repeat(np.arange(len(self)), np.diff(self.starts))
