@@ -22,7 +22,8 @@ READ_SECONDS = 30.0
 
 JSON, NDJSON = "application/json", "application/x-ndjson"
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+"""C0, C1, and what ends a line or turns the direction of writing around: it makes an id look like another one."""
 _PATH = re.compile(r" - at `(?:\$|key in \$)?(.*)`$", re.DOTALL)
 _FIELD = re.compile(r"Object (?:missing required|contains unknown) field `(.*)`", re.DOTALL)
 _TEXT = "text of 1 to 256 characters, none of them a control character"
