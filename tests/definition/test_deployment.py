@@ -17,6 +17,7 @@ def test_a_table_per_surface_and_defaults_for_the_others() -> None:
         ("[feed", r"^deployment: not valid TOML"),
         ("[feed]\nbudget_ms = 0", r"^deployment\.feed\.budget_ms: .*write a number at least 1"),
         ("[feed]\nbudget_ms = 60001", r"^deployment\.feed\.budget_ms: .*write a number at most 60000"),
+        ('[feed]\nfallback = ["hope"]', r"^deployment\.feed\.fallback\[0\]: .*'early_ranker', 'last_slate' or 'trending'"),
         ("[feed]\nbudgetms = 1", r"^deployment\.feed\.budgetms: .*check the spelling"),
         ('[feed]\nmode = "live"', r"^deployment\.feed\.mode: .*write 'offline', 'nearline', 'online' or 'remote'"),
         ("[Feed]", r"^deployment\.Feed"),

@@ -1,6 +1,9 @@
 """How a slate is chosen, as data: what fits together, and what is refused naming the field."""
 
+import json
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +22,7 @@ from fourfold.definition import (
     Slate,
     Where,
 )
+from fourfold.definition.expression import comparisons, parse
 from tests.definition.samples import full
 
 VARIED = replace(
@@ -78,3 +82,11 @@ def test_rules_that_cannot_be() -> None:
         Pin(name="explore", item="x")
     with pytest.raises(DefinitionError, match="where: at character 9: the end does not fit here"):
         Boost(name="a", where="length <", factor=2)
+
+
+def test_the_examples_of_the_documentation() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "slates.md").read_text()
+    (selector,) = re.findall(r"^```json\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert replace(full(), **json.loads(selector)).selector == Slate(explore=Explore())
+    (condition,) = re.findall(r"^```text\n(.*?)\n```$", text, re.MULTILINE | re.DOTALL)
+    assert len(list(comparisons(parse(condition)))) == 4

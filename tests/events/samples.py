@@ -29,7 +29,12 @@ def events() -> st.SearchStrategy[Event]:
     entity = {"id": ids, "time": times, "type": ids, "key": ids}
     edge = {"id": ids, "time": times, "kind": ids, "source": ids, "target": ids}
     return st.one_of(
-        st.builds(Impression, **shown, position=st.none() | st.integers(0, (1 << 31) - 1)),
+        st.builds(
+            Impression,
+            **shown,
+            position=st.none() | st.integers(0, (1 << 31) - 1),
+            propensity=st.none() | st.floats(0, 1, exclude_min=True),
+        ),
         st.builds(Action, **shown, name=ids, value=st.none() | finite),
         st.builds(EntityUpsert, **entity, attributes=st.dictionaries(st.text(max_size=8), values, max_size=4)),
         st.builds(EntityDelete, **entity),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from fourfold.events.types import (
     SCHEMA,
     Action,
+    Details,
     EdgeAdded,
     EdgeRemoved,
     EntityDelete,
@@ -20,6 +21,7 @@ from fourfold.events.types import (
     batch_of,
     columns_batch,
     decode_attributes,
+    decode_details,
     encode_attributes,
     events_of,
 )
@@ -96,3 +98,16 @@ def test_columns_are_cast_and_the_others_null() -> None:
 def test_attributes_are_canonical() -> None:
     assert encode_attributes({"b": 1, "a": [""]}) == encode_attributes({"a": [""], "b": 1}) == b'{"a":[""],"b":1}'
     assert decode_attributes(b'{"a":[""],"b":1}') == {"a": [""], "b": 1}
+
+
+def test_a_propensity_is_a_chance_and_logs_of_before_have_none() -> None:
+    shown = {"event": "impression", "id": "1", "time": 10, "viewer": "a", "item": "p", "surface": "feed"}
+    for chance in (1, 0.05, 1e-9):
+        assert msgspec.convert(shown | {"propensity": chance}, Event).propensity == chance
+    for wrong in (0, -0.1, 1.01, "1"):
+        with pytest.raises(msgspec.ValidationError, match="propensity"):
+            msgspec.convert(shown | {"propensity": wrong}, Event)
+    drawn = Impression(id="1", time=10, viewer="a", item="p", surface="feed", propensity=0.25, context={"tab": "home"})
+    assert batch_of([drawn])["attributes"].to_pylist() == [b'{"context":{"tab":"home"},"propensity":0.25}']
+    assert decode_details(b'{"context":{"tab":"home"}}') == Details(context={"tab": "home"})
+    assert decode_details(None).propensity is None

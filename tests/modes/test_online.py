@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from fourfold.definition import Age, DefinitionError
+from fourfold.definition import Age, DefinitionError, Explore, Slate
 from fourfold.events.log import MAX_TIME, LogFullError
 from fourfold.events.types import EntityUpsert, Impression, batch_of, events_of
 from fourfold.modes.home import Home
 from fourfold.modes.online import Online
-from fourfold.pipeline.slate import Request, Slate
+from fourfold.pipeline.slate import Request
+from fourfold.pipeline.slate import Slate as Answer
 from fourfold.stores.consumer import ConsumerStore
 from fourfold.training.registry import DefinitionMismatch
 from tests.modes.samples import MADE, SMALL, made_home, train
@@ -27,7 +28,7 @@ def served(path: Path, deployment: str | None = None, commits: bool = False) -> 
         yield home, online
 
 
-def ids(slate: Slate) -> list[str]:
+def ids(slate: Answer) -> list[str]:
     return [item.item for item in slate.items]
 
 
@@ -56,6 +57,30 @@ def test_logged_impressions_carry_the_context_of_their_request(tmp_path: Path) -
         slate = online.recommend(Request(viewer="m1", size=3, context={"tab": "home"}))
         assert [(shown.item, shown.context) for shown in logged(home, end)] == [(item, {"tab": "home"}) for item in ids(slate)]
         assert slate.items
+
+
+def test_logged_impressions_keep_the_propensities_of_their_slate(tmp_path: Path) -> None:
+    explores = replace(SMALL, selector=Slate(size=8, explore=Explore(0.5, 20)))
+    with made_home(tmp_path, LOGGING) as home:
+        home.define(explores)
+        with Online(home, "feed") as online:
+            end = home.log.end
+            slates = [online.recommend(Request(viewer=f"m{n}")) for n in range(6)]
+            items = [item for slate in slates for item in slate.items]
+            assert [shown.propensity for shown in logged(home, end)] == [item.propensity for item in items]
+            assert {item.rule for item in items} == {None, "explore"}
+            assert all(0 < (item.propensity or 0) <= 1 for item in items)
+
+
+def test_a_slate_is_the_same_when_it_is_asked_for_again_though_a_share_is_drawn(tmp_path: Path) -> None:
+    explores = replace(SMALL, selector=Slate(size=8, explore=Explore(0.5, 20)))
+    with made_home(tmp_path) as home:
+        home.define(explores)
+        with Online(home, "feed") as online:
+            first, again = (online.recommend(Request(viewer="m1", time=MADE.end)) for _ in range(2))
+            assert first.items == again.items
+            others = [online.recommend(Request(viewer="m1", time=MADE.end, request=f"r{n}")) for n in range(5)]
+            assert len({tuple(ids(slate)) for slate in others}) > 1
 
 
 def test_the_log_clock_stands_just_after_the_newest_event(tmp_path: Path) -> None:

@@ -21,11 +21,11 @@ Post = tuple[str | None, list[str]]
 """Author and topics."""
 
 
-def upserts(posts: Sequence[Post]) -> list[Event]:
-    """Posts ``p0``, ``p1`` ... as events, in this order, all at `START`."""
+def upserts(posts: Sequence[Post], time: int = START) -> list[Event]:
+    """Posts ``p0``, ``p1`` ... as events, in this order, all at one time."""
     return [
         EntityUpsert(
-            id=f"p{n}", time=START, type="post", key=f"p{n}", attributes={"author": author, "topics": topics, "size": n}
+            id=f"p{n}", time=time, type="post", key=f"p{n}", attributes={"author": author, "topics": topics, "size": n}
         )
         for n, (author, topics) in enumerate(posts)
     ]

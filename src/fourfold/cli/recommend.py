@@ -151,6 +151,8 @@ def _tables(slate: dict[str, Any], explain: bool) -> list[Any]:
     items = slate["items"]
     actions = list(items[0]["probabilities"]) if items and explain else []
     columns = ["", "item", "title", ">score", *(f">P({action})" for action in actions), "sources", "reason"]
+    said = [name for name in ("rule", "propensity") if explain and any(item[name] is not None for item in items)]
+    columns += [">propensity" if name == "propensity" else name for name in said]
     rows = [
         [
             place,
@@ -160,6 +162,7 @@ def _tables(slate: dict[str, Any], explain: bool) -> list[Any]:
             *(item["probabilities"].get(action) for action in actions),
             ", ".join(item["sources"]),
             item["reason"],
+            *(item[name] for name in said),
         ]
         for place, item in enumerate(items, 1)
     ]
@@ -174,6 +177,7 @@ def _trace(trace: dict[str, Any]) -> list[Any]:
     ages = ", ".join(f"{name} {_age(trace[f'{name}_age_ms'])}" for name in ("state", "viewer"))
     return [
         table("Stages", ["stage", ">took", ">gave", ">ms"], stages),
+        *(f"rule {rule['rule']}: {rule['effect']}" for rule in trace["rules"]),
         f"dropped: {dropped}; history: {trace['history']} entries; newest event: {ages}; log offset {trace['offset']}",
     ]
 

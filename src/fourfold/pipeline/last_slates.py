@@ -35,7 +35,7 @@ class RecentSlates:
     Parameters
     ----------
     viewers : int
-        Of how many viewers: 10,000 take about 50 MB, as ids are kept once for all.
+        Of how many viewers; each takes about 2 kB, as ids are shared with the state.
     """
 
     def __init__(self, viewers: int = 10_000) -> None:
