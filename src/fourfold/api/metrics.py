@@ -6,6 +6,7 @@ Labels come from code and definitions, never from what a client sends: no ids, n
 import os
 import re
 import tempfile
+from collections import Counter as Counted
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -99,9 +100,9 @@ class Metrics:
             self._proposed.labels(surface, bound["source"](name)).inc(count)
         for name, count in slate.trace.dropped.items():
             self._dropped.labels(surface, bound["filter"](name.removesuffix(" meanwhile"))).inc(count)
-        for item in slate.items:
-            for source in item.sources:
-                self._items.labels(surface, bound["source"](source)).inc()
+        served = Counted(source for item in slate.items for source in item.sources)
+        for source, count in served.items():
+            self._items.labels(surface, bound["source"](source)).inc(count)
         for degradation in slate.degradations:
             self._degraded.labels(surface, bound["stage"](degradation.stage), cause_of(degradation)).inc()
 
