@@ -265,7 +265,7 @@ def test_a_full_log_is_said_and_a_slate_still_comes(tmp_path: Path, monkeypatch:
     with service(make_home(tmp_path / "home", "[feed]\nlog_impressions = true")) as client:
         post(client, world())
 
-        def full(*_: object) -> range:
+        def full(*_: object, **__: object) -> range:
             raise LogFullError("it has reached its max_bytes; drop old events with retain")
 
         monkeypatch.setattr(LmdbLog, "append", full)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fourfold.events.log import InvalidEventError, Log, LogError, OffsetError, RetentionError
+from fourfold.events.log import InvalidEventError, Log, LogError, LogMovedError, OffsetError, RetentionError
 from fourfold.events.types import SCHEMA, batch_of
 from tests.events.samples import impressions
 from tests.events.test_types import ONE_OF_EACH
@@ -54,6 +54,38 @@ class LogContract:
             assert log.append(impressions(3, 1), 100) == range(3, 4)
             assert log.append(impressions(4, 2), 100) == range(4, 6)
             assert (log.start, log.end) == (0, 6)
+
+    def test_an_expectation_holds_or_nothing_is_written(self, open_log: OpenLog) -> None:
+        with open_log("a") as log:
+            assert log.append(impressions(0, 2), 1, expected=0) == range(2)
+            for wrong in (0, 1, 3):
+                with pytest.raises(LogMovedError, match=f"ends at offset 2, not {wrong}"):
+                    log.append(impressions(2, 1), 1, expected=wrong)
+            assert id_list(log) == numbered(0, 2)
+            assert log.append(impressions(2, 1), 1, expected=2) == range(2, 3)
+
+    def test_of_appends_with_one_expectation_one_wins(self, open_log: OpenLog) -> None:
+        with open_log("a") as log:
+            won, lost = list[int](), list[int]()
+
+            def append(thread: int) -> None:
+                for turn in range(10):
+                    end = log.end
+                    try:
+                        log.append(impressions(100 * thread + turn, 1), 1, expected=end)
+                        won.append(end)
+                    except LogMovedError:
+                        lost.append(end)
+                    log.append(impressions(10_000 + 100 * thread + turn, 1), 1)
+
+            threads = [threading.Thread(target=append, args=(number,)) for number in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert len(won) == len(set(won))
+            assert len(won) + len(lost) == 40
+            assert log.end == 40 + len(won)
 
     def test_events_come_back_as_they_were_with_their_arrival(self, open_log: OpenLog) -> None:
         with open_log("a") as log:

@@ -160,12 +160,12 @@ def test_a_breakdown_among_appends_that_did_not_fit_together_tells_the_rest(
     with LmdbLog(tmp_path / "log") as log:
         commit = LmdbLog._commit_events
 
-        def breaks_down(self: LmdbLog, batch: pa.RecordBatch) -> int:
+        def breaks_down(self: LmdbLog, batch: pa.RecordBatch, expected: int | None) -> int:
             if len(batch) == 2:
                 raise OSError("the disk sulks")
             if len(batch) > 3:
                 raise LogFullError("no room for all at once")
-            return commit(self, batch)
+            return commit(self, batch, expected)
 
         waiting = [module._Append(impressions(n, n)) for n in (1, 2, 3)]
         log._queued.extend(waiting)

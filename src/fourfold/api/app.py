@@ -6,11 +6,13 @@ from functools import cache
 
 import anyio
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from fourfold import __version__
 from fourfold.api.account import Account
-from fourfold.api.errors import ApiError, not_routed, refused
+from fourfold.api.entities import edges, entities
+from fourfold.api.errors import ApiError, invalid, not_routed, refused
 from fourfold.api.gauges import Gauges
 from fourfold.api.guard import Guard
 from fourfold.api.key_file import NAME, KeyFile
@@ -19,6 +21,7 @@ from fourfold.api.limits import Rate
 from fourfold.api.management import health, management, scrape
 from fourfold.api.metrics import Metrics
 from fourfold.api.openapi import document
+from fourfold.api.records import Records
 from fourfold.api.service import FOLLOW_SECONDS, Service
 from fourfold.api.tracing import Tracing
 from fourfold.api.traffic import TrafficRoute, events_route, recommend_route
@@ -92,12 +95,15 @@ def create_app(
         docs_url=None,  # Those pages load scripts from elsewhere.
         redoc_url=None,
         redirect_slashes=False,
-        exception_handlers={ApiError: refused, HTTPException: not_routed},
+        exception_handlers={ApiError: refused, HTTPException: not_routed, RequestValidationError: invalid},
     )
     app.state.service = service
     app.add_middleware(Guard, keys=accepted, rate=rate, account=Account(metrics, service.surfaces, tracing, log_share))
     recommend, events = recommend_route(service, pools["recommend"]), events_route(service, pools["events"])
     app.router.routes += [TrafficRoute("/v1/{surface}/recommend", recommend), TrafficRoute("/v1/events", events)]
+    records = Records(service)
+    app.include_router(entities(records, pools["events"]), tags=["records"])
+    app.include_router(edges(records), tags=["records"])
     app.include_router(management(service), tags=["management"])
     app.include_router(scrape(metrics, gauges), tags=["management"])
     app.include_router(health(service), tags=["health"])

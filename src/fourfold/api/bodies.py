@@ -9,7 +9,7 @@ import msgspec
 from starlette.requests import Request as HttpRequest
 
 from fourfold.api.errors import ApiError
-from fourfold.events.types import Event
+from fourfold.events.types import Event, Value
 from fourfold.pipeline.slate import MAX_EXCLUDED, MAX_SIZE, Request
 
 T = TypeVar("T")
@@ -42,7 +42,15 @@ _ADVICE = {
     "budget_ms": "a whole number of milliseconds from 1 to 60000, or leave it out",
 } | dict.fromkeys(("id", "viewer", "item", "surface", "name", "type", "key", "kind", "source", "target", "request"), _TEXT)
 
+
+class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What an entity's attributes are set to."""
+
+    attributes: dict[str, Value]
+
+
 _one: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
+_change: msgspec.json.Decoder[Change] = msgspec.json.Decoder(Change)
 _many, _request = msgspec.json.Decoder(list[Event]), msgspec.json.Decoder(Request)
 
 
@@ -111,6 +119,17 @@ def decode_events(kind: str, body: bytes) -> list[Event]:
     if len(events) > MAX_EVENTS:
         raise ApiError(413, f"events: {len(events)} at once", f"at most {MAX_EVENTS} in a request")
     return events
+
+
+def decode_change(body: bytes) -> dict[str, Value]:
+    """The attributes that a change of an entity sets.
+
+    Raises
+    ------
+    ApiError
+        400 where it is no JSON, 422 where a field is wrong.
+    """
+    return _decoded(_change.decode, body, "").attributes
 
 
 def has_control(text: str) -> bool:

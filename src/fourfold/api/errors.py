@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import msgspec
+from fastapi.exceptions import RequestValidationError
 from msgspec import Struct
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -57,3 +58,11 @@ async def not_routed(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     write = _WRITE.get(error.status_code, "another request; /openapi.json describes them")
     return ApiError(error.status_code, str(error.detail), write, error.headers).response()
+
+
+async def invalid(_: Request, error: Exception) -> Response:
+    """FastAPI's handler for parameters that do not fit."""
+    assert isinstance(error, RequestValidationError)
+    problem = error.errors()[0]
+    field = str(problem["loc"][-1])
+    return ApiError(422, f"{field[:80]}: {problem['msg']}", "what /openapi.json says").response()

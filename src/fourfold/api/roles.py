@@ -20,6 +20,8 @@ def needed_role(method: str, path: str) -> Role:
     """The role that a request needs. What is not listed here needs an admin, so that a new route is closed until it is."""
     if method == "POST" and path == "/v1/events":
         return Role.WRITE
+    if method in ("PATCH", "PUT", "DELETE") and path.startswith(("/v1/entities/", "/v1/edges/")):
+        return Role.WRITE
     if method == "POST" and path.startswith("/v1/") and path.endswith("/recommend"):
         return Role.READ
     if method in ("GET", "HEAD") and path != "/metrics":

@@ -9,6 +9,7 @@ from typing import Self
 from fourfold.api.errors import ApiError
 from fourfold.api.rules import EventRules
 from fourfold.events.types import Event, batch_of
+from fourfold.features.view import View
 from fourfold.modes.clock import wall_clock
 from fourfold.modes.home import Home
 from fourfold.modes.online import EVENTS_PER_REQUEST, Online
@@ -60,6 +61,19 @@ class Follower:
     def ready(self) -> bool:
         """Whether the state has reached the log, and a first slate was made, so that the next request waits for neither."""
         return self.warm and self.online.consumer.lag <= EVENTS_PER_REQUEST
+
+    def present(self) -> View:
+        """The state with everything that was acknowledged by now, but for a large backlog.
+
+        Raises
+        ------
+        ApiError
+            503 while the state has not reached the log yet.
+        """
+        if not self.caught_up:
+            # Answering from half a state would show what was hidden, blocked or deleted.
+            raise ApiError(503, "the state has not reached the log yet", "it again when /readyz says so", {"Retry-After": "1"})
+        return self.online.consumer.view(EVENTS_PER_REQUEST)
 
     def round(self) -> None:
         """One round of upkeep; what goes wrong is logged and tried again in the next."""
@@ -171,21 +185,22 @@ class Service:
         """The surfaces whose state has not reached the log yet."""
         return [surface for surface, follower in self._followers.items() if not follower.ready]
 
-    def append(self, events: Sequence[Event]) -> int:
+    def append(self, events: Sequence[Event], *, expected: int | None = None) -> int:
         """Check events and append them; returns the end of their offsets once they are synced to disk.
 
-        A slate asked for from then on knows them: of what a request does not apply by itself, this applies the rest.
+        A slate asked for from then on knows them: of what a request does not apply by itself, this applies the rest. With
+        `expected`, they are appended only if the log still ends there.
 
         Raises
         ------
         ApiError
             422 if one is not about something declared; nothing is appended.
-        LogFullError
-            If there is no room; nothing is appended.
+        LogMovedError, LogFullError
+            If the log ends elsewhere, or there is no room; nothing is appended.
         """
         now = wall_clock()
         self.rules.check(events, now)
-        end = self.home.log.append(batch_of(events), now).stop
+        end = self.home.log.append(batch_of(events), now, expected=expected).stop
         for follower in self._followers.values():
             self._keep_near(follower)
         return end

@@ -14,7 +14,7 @@ from typing import Self, TypeVar
 import pyarrow as pa
 
 from fourfold.durable.environment import StorageFullError, Transaction, open_environment
-from fourfold.events.log import LogError, LogFullError, OffsetError, RetentionError, checked
+from fourfold.events.log import LogError, LogFullError, LogMovedError, OffsetError, RetentionError, checked
 from fourfold.events.types import SCHEMA
 
 T = TypeVar("T")
@@ -64,9 +64,9 @@ class LmdbLog:
         """Offset that the next event will get."""
         return self._read(self._end)
 
-    def append(self, batch: pa.RecordBatch, arrival: int | None) -> range:
+    def append(self, batch: pa.RecordBatch, arrival: int | None, *, expected: int | None = None) -> range:
         """Append events, all or none; returns their offsets once they are synced. See `Log.append`."""
-        mine = _Append(checked(batch, arrival))
+        mine = _Append(checked(batch, arrival), expected)
         with self._queue:
             self._queued.append(mine)
         # Whoever gets this lock commits for all that queued up meanwhile; the others find their answer when they get it.
@@ -75,7 +75,8 @@ class LmdbLog:
                 with self._queue:
                     group, self._queued = self._queued, []
                 try:
-                    self._append(group)
+                    for part in _together(group):
+                        self._append(part)
                 finally:
                     for left in group:
                         left.fail("an append before it failed")
@@ -171,8 +172,8 @@ class LmdbLog:
     def _append(self, group: "Sequence[_Append]") -> None:
         """Commit the appends of a group together, or one by one where they do not fit together."""
         try:
-            offset = self._commit_events(pa.concat_batches([append.batch for append in group]))
-        except LogFullError as error:
+            offset = self._commit_events(pa.concat_batches([append.batch for append in group]), group[0].expected)
+        except (LogFullError, LogMovedError) as error:
             if len(group) == 1:
                 group[0].error = error
                 return
@@ -186,11 +187,13 @@ class LmdbLog:
             for append in group:
                 append.offsets = range(offset, offset := offset + len(append.batch))
 
-    def _commit_events(self, batch: pa.RecordBatch) -> int:
+    def _commit_events(self, batch: pa.RecordBatch, expected: int | None) -> int:
         values = [_encode(batch.slice(row, STORED_ROWS)) for row in range(0, len(batch), STORED_ROWS)]
 
         def body(transaction: Transaction) -> int:
             end = self._end(transaction)
+            if expected is not None and end != expected:
+                raise LogMovedError(f"the log ends at offset {end}, not {expected}; read what came, and decide again")
             for index, value in enumerate(values):
                 transaction.put(_key(end + index * STORED_ROWS), value, append=True, db=self._environment.db["events"])
             transaction.put(_END, _key(end + len(batch)), db=self._environment.db["log"])
@@ -285,8 +288,8 @@ class LmdbLog:
 class _Append:
     """One caller's events on their way into the log, and the answer once there is one."""
 
-    def __init__(self, batch: pa.RecordBatch) -> None:
-        self.batch = batch
+    def __init__(self, batch: pa.RecordBatch, expected: int | None = None) -> None:
+        self.batch, self.expected = batch, expected
         self.offsets: range | None = None
         self.error: LogError | None = None
 
@@ -294,6 +297,14 @@ class _Append:
         """Say why there will be no offsets, unless there is an answer already."""
         if self.offsets is None and self.error is None:
             self.error = LogError(f"{why}; it is safe to send the same events again")
+
+
+def _together(group: "Sequence[_Append]") -> "Iterator[Sequence[_Append]]":
+    """Which appends may share a transaction: all that do not mind what the others append."""
+    yield from ([append] for append in group if append.expected is not None)
+    free = [append for append in group if append.expected is None]
+    if free:
+        yield free
 
 
 def _encode(batch: pa.RecordBatch) -> bytes:

@@ -44,6 +44,10 @@ class LogFullError(LogError):
     """No room for more events; those acknowledged are safe, and appending works again once there is room."""
 
 
+class LogMovedError(LogError):
+    """Somebody else appended first; nothing was written. Look at what came, and decide again."""
+
+
 class OffsetError(LogError):
     """An offset that the log does not hold: dropped already, or not yet there."""
 
@@ -63,7 +67,7 @@ class Log(Protocol):
     def end(self) -> int:
         """Offset that the next event will get."""
 
-    def append(self, batch: pa.RecordBatch, arrival: int | None) -> range:
+    def append(self, batch: pa.RecordBatch, arrival: int | None, *, expected: int | None = None) -> range:
         """Append events, all or none; returns their offsets once they are synced to disk.
 
         The log drops no duplicates: after a lost answer, send the same events again. Consumers count an event id once.
@@ -75,11 +79,15 @@ class Log(Protocol):
         arrival : int
             The time now in milliseconds, which becomes the arrival time of all; None keeps the batch's own arrival
             times, as the import of an exported log needs.
+        expected : int, optional
+            Where the log must still end: whoever decided by what it held up to there is alone in doing so.
 
         Raises
         ------
         InvalidEventError
             If an event would poison the log; nothing is written.
+        LogMovedError
+            If it does not end at `expected` any more; nothing is written.
         LogFullError
             If there is no room; nothing is written.
         """
