@@ -117,7 +117,7 @@ def searched(items: ItemVectors, queries: Vectors) -> Answer:
 
     def one(query: Vectors) -> Int:
         rows = items.near(query, KEEP)
-        scores = (items.of(rows).vectors * query).sum(axis=1, dtype=np.float32)
+        scores = (items.vectors(rows) * query).sum(axis=1, dtype=np.float32)
         return rows[np.argsort(-scores, kind="stable")[:KEEP]]
 
     one(queries[0])

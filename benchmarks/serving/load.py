@@ -15,6 +15,8 @@ from pathlib import Path
 
 import msgspec
 
+_Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
 BROKEN = 0
 """Stands for the status of a request without an answer."""
 
@@ -76,34 +78,39 @@ class _Client:
     """HTTP/1.1 over connections that are kept: as little work as can be."""
 
     def __init__(self, port: int) -> None:
-        self._port, self._idle = port, deque[tuple[asyncio.StreamReader, asyncio.StreamWriter]]()
+        self._port, self._idle = port, deque[_Streams]()
 
     async def post(self, path: str, body: bytes) -> _Answer:
         head = (
             f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         )
-        while True:
-            # A connection that waited may have been closed by the server; a new one that fails is an answer.
-            old = bool(self._idle)
-            try:
-                streams = self._idle.pop() if old else await asyncio.open_connection("127.0.0.1", self._port)
-                streams[1].write(head.encode() + body)
-                answer, kept = await self._answer(streams[0])
-            except (OSError, EOFError):
-                if old:
-                    continue
-                return _Answer(BROKEN, False, b"")
-            if kept:
-                self._idle.append(streams)
-            else:
-                streams[1].close()
-            return answer
+        message = head.encode() + body
+        while self._idle:
+            # A connection that was idle may have been closed by the server meanwhile.
+            with suppress(OSError, EOFError):
+                return await self._over(self._idle.pop(), message)
+        try:
+            return await self._over(await asyncio.open_connection("127.0.0.1", self._port), message)
+        except (OSError, EOFError):
+            return _Answer(BROKEN, False, b"")
 
     async def close(self) -> None:
         for _, writer in self._idle:
             writer.close()
             with suppress(OSError):
                 await writer.wait_closed()
+
+    async def _over(self, streams: _Streams, message: bytes) -> _Answer:
+        kept = False
+        try:
+            streams[1].write(message)
+            answer, kept = await self._answer(streams[0])
+        finally:
+            if kept:
+                self._idle.append(streams)
+            else:
+                streams[1].close()
+        return answer
 
     @staticmethod
     async def _answer(reader: asyncio.StreamReader) -> tuple[_Answer, bool]:

@@ -38,6 +38,7 @@ def same(found: ItemVectors, wanted: Rows) -> None:
     for order in (every, every[::-1], every[:0]):
         got = found.of(order)
         assert np.array_equal(got.vectors, wanted.vectors[order])
+        assert np.array_equal(found.vectors(order), wanted.vectors[order])
         assert np.array_equal(got.version, wanted.version[order])
         assert np.array_equal(got.alive, wanted.alive[order])
     query = wanted.vectors[0] if len(wanted) else np.zeros(WIDTH, np.float32)

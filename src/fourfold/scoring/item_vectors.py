@@ -110,9 +110,17 @@ class ItemVectors:
         if not len(self.built.items):
             return self.changed.take(np.searchsorted(self.rows, rows))
         found = self.built.items.take(np.minimum(rows, len(self.built.items) - 1))
-        place = np.searchsorted(self.rows, rows)
-        newer = np.flatnonzero(self.rows[np.minimum(place, len(self.rows) - 1)] == rows) if len(self.rows) else rows[:0]
-        found.put(newer, self.changed.take(place[newer]))
+        newer, place = self._beside(rows)
+        found.put(newer, self.changed.take(place))
+        return found
+
+    def vectors(self, rows: Int) -> Vectors:
+        """The vectors of some rows below `size`, shape (R, D): the part of `of` that requests need."""
+        if not len(self.built.items):
+            return self.changed.vectors[np.searchsorted(self.rows, rows)]
+        found = self.built.items.vectors[np.minimum(rows, len(self.built.items) - 1)]
+        newer, place = self._beside(rows)
+        found[newer] = self.changed.vectors[place]
         return found
 
     def near(self, query: Vectors, keep: int) -> Int:
@@ -155,6 +163,14 @@ class ItemVectors:
         """Whether so much changed since it was built that building it anew pays."""
         outdated = len(self.rows) > max(LEAST_REBUILD, self.size // REBUILD)
         return outdated or self.built.clustered != self.wants_clusters
+
+    def _beside(self, rows: Int) -> tuple[Int, Int]:
+        """Which of some rows stand beside what was built, and where."""
+        if not len(self.rows):
+            return self.rows, self.rows
+        place = np.searchsorted(self.rows, rows)
+        newer = np.flatnonzero(self.rows[np.minimum(place, len(self.rows) - 1)] == rows)
+        return newer, place[newer]
 
     @cached_property
     def _hidden(self) -> Hidden:

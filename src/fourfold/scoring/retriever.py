@@ -140,13 +140,13 @@ class Retriever:
         if not (self.items.finite and np.isfinite(query).all()):
             raise FloatingPointError("the retrieval model gives vectors that are not numbers; promote another version")
         rows = self.items.near(query, keep)
-        scores = _products(self.items.of(rows).vectors, query)
+        scores = _products(self.items.vectors(rows), query)
         order = best_first(self.view, rows, scores, keep)
         return rows[order], scores[order]
 
     def similarity(self, context: Context, items: Int) -> Vectors:
         """Inner products of the viewer with items (rows), shape (C,)."""
-        return _products(self.items.of(items).vectors, self._query(context))
+        return _products(self.items.vectors(items), self._query(context))
 
     def item_vectors(self, items: Int) -> Vectors:
         """Vectors of items (rows), shape (C, D)."""
@@ -154,7 +154,7 @@ class Retriever:
 
     def _query(self, context: Context) -> Vectors:
         recent = liked(self.view, context.entries, self.model.config.recent)
-        return viewer_vector(self.model, context, self.items.of(recent).vectors)
+        return viewer_vector(self.model, context, self.items.vectors(recent))
 
 
 @torch.inference_mode()
