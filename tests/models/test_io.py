@@ -118,3 +118,19 @@ def test_calibration_is_part_of_the_file_and_a_file_from_before_it_loads_without
     assert isinstance(old, Ranker)
     torch.testing.assert_close(old.probabilities(logits), logits.sigmoid())
     assert not torch.allclose(loaded.probabilities(logits), logits.sigmoid(), atol=0.1)
+
+
+def test_the_weights_of_a_loaded_model_are_pages_of_its_file_and_it_can_still_be_trained(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    save_model(build_ranker(DCNv2(width=64), SCHEMA), path)
+    before = path.read_bytes()
+    model = load_model(path)
+
+    mapped = [line for line in Path("/proc/self/smaps").read_text().splitlines() if str(path) in line]
+    assert mapped, "the weights were copied"
+    parameters = list(model.parameters())
+    assert all(parameter.requires_grad for parameter in parameters)
+    with torch.no_grad():
+        for parameter in parameters:
+            parameter.add_(1.0)
+    assert path.read_bytes() == before

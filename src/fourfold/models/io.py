@@ -85,7 +85,8 @@ def load_model(path: Path) -> Model:
     try:
         config, schema = _CONFIG.validate_json(header["config"]), _SCHEMA.validate_json(header["schema"])
         model = build_two_tower(config, schema) if isinstance(config, TwoTower) else build_ranker(config, schema)
-        model.load_state_dict(_uncalibrated(model) | tensors, strict=True)
+        # Assigned and not copied: the weights stay pages of the file, which all processes that serve it share.
+        model.load_state_dict(_uncalibrated(model) | tensors, strict=True, assign=True)
     except (KeyError, ValidationError, RuntimeError) as error:
         raise ModelFileError(f"{path} holds weights that do not fit its own definition: {error}") from error
     return model.eval()
