@@ -51,6 +51,14 @@ def test_missing_and_unknown_fields_are_named() -> None:
     assert refusal(JSON, b"5").error.startswith("events[0]: ")
 
 
+def test_a_propensity_is_a_chance() -> None:
+    assert decode_events(JSON, json.dumps(impression("m", "p", START) | {"propensity": None}).encode())
+    for wrong in (0, 1.5, "1"):
+        error = refusal(JSON, json.dumps(impression("m", "p", START) | {"propensity": wrong}).encode())
+        assert error.error.startswith("events[0].propensity: ")
+        assert error.write.startswith("a number above 0 and at most 1")
+
+
 def test_event_counts_are_bounded(client: Client) -> None:
     event = json.dumps(impression("m", "p", START)).encode()
     assert len(decode_events(NDJSON, b"\n".join([event] * 10_000))) == 10_000

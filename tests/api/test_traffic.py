@@ -197,7 +197,7 @@ values = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
 )
 FIELDS = """event id time viewer item surface name type key kind source target attributes
-size exclude request budget_ms position value"""
+size exclude request budget_ms position value propensity where"""
 names = st.sampled_from(FIELDS.split())
 
 

@@ -35,6 +35,7 @@ _ADVICE = {
     "known": "a list of names of actions, or leave it out",
     "undated": "true or false, or leave it out",
     "position": "a whole number from 0, or leave it out",
+    "propensity": "a number above 0 and at most 1, as the slate said it, or leave it out",
     "value": "a number, or leave it out",
     "size": f"a whole number from 1 to {MAX_SIZE}, or leave it out",
     "exclude": f"a list of at most {MAX_EXCLUDED} item ids",

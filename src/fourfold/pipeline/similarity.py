@@ -31,19 +31,32 @@ def by_vectors(vectors: NDArray[np.float32]) -> Similarity:
 def by_categories(asked: Asked, items: Int) -> Similarity:
     """The mean over an item's category attributes of the share of values in common: ``|A and B| / |A or B|``."""
     declared = [attribute.name for attribute in asked.view.definition.item.attributes if isinstance(attribute, Category)]
-    values = [asked.values.of(asked.view, name, items, asked.time) for name in declared]
+    shares = [_Shares(asked.values.of(asked.view, name, items, asked.time)) for name in declared]
 
     def similarity(candidate: int) -> Float:
-        return np.mean([_shared(of, candidate) for of in values], axis=0) if values else np.zeros(len(items))
+        total = np.zeros(len(items))
+        for share in shares:
+            total += share.shared_with(candidate)
+        return total / max(len(shares), 1)
 
     return similarity
 
 
-def _shared(values: ItemValues, candidate: int) -> Float:
-    mine, counts = values.of(candidate), np.diff(values.starts)
-    common = np.bincount(values.items[np.isin(values.codes, mine)], minlength=len(values))
-    either = counts + len(mine) - common
-    return common / np.maximum(either, 1)
+class _Shares:
+    """How many values of one attribute candidates have in common with one of them."""
+
+    def __init__(self, values: ItemValues) -> None:
+        distinct, local = np.unique(values.codes, return_inverse=True)
+        self._values, self._size = ItemValues(values.starts, local), len(distinct)
+        self._counts = np.diff(values.starts)
+
+    def shared_with(self, candidate: int) -> Float:
+        """The share of all values that either has which both have, shape (C,)."""
+        mine, wanted = self._values.of(candidate), np.zeros(self._size, bool)
+        wanted[mine] = True
+        common = np.bincount(self._values.items[wanted[self._values.codes]], minlength=len(self._values))
+        share: Float = common / np.maximum(self._counts + len(mine) - common, 1)
+        return share
 
 
 def relevance(scores: Sequence[float] | NDArray[np.floating]) -> Float:
