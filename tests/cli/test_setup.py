@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 
 from fourfold.surfaces.presets import PRESETS
+from tests.api.samples import make_home, post, world
+from tests.api.servers import Server
 from tests.cli.commands import Cli
 
 RATINGS = "userId,movieId,rating,timestamp\n1,10,5.0,964982703\n1,20,1.0,964982931\n2,10,4.0,964983000\n"
@@ -142,3 +144,17 @@ def test_status_of_a_home_without_surfaces(cli: Cli) -> None:
     cli.home.mkdir()
     assert cli.ok("status", "--json").document["surfaces"] == []
     assert "try `fourfold define movielens`" in cli.ok("status").out
+
+
+def test_status_of_a_running_service(cli: Cli, tmp_path: Path) -> None:
+    make_home(cli.home).close()
+    with Server(cli.home, "feed") as server, server.client() as client:
+        post(client, world())
+        url = str(client.base_url).rstrip("/")
+        (found,) = cli.ok("status", "--url", url, "--json").document["surfaces"]
+        assert (found["surface"], found["ready"], found["model"], found["problem"]) == ("feed", True, None, None)
+        assert found["log_end"] == len(world())
+        assert "not trained" in cli.ok("status", "--url", url).out
+        assert server.stop() == 0
+    assert "cannot be reached" in cli("status", "--url", url).error
+    assert "is not the address of a service" in cli("status", "--url", "localhost").error

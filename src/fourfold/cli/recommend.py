@@ -1,9 +1,6 @@
 """Commands that serve: one slate on the terminal, or all of them over HTTP."""
 
-import json as json_module
 import os
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,14 +8,11 @@ import msgspec
 import typer
 
 from fourfold.cli.console import DEFAULT_HOME, Home, Json, one_thread, progress, report, say, table
+from fourfold.cli.service import asked
 
 
 class RequestError(ValueError):
     """A request that nothing could answer; the message says what is wrong with it."""
-
-
-class ServiceError(RuntimeError):
-    """A service did not answer with a slate; the message holds what it said."""
 
 
 def register(app: typer.Typer) -> None:
@@ -49,7 +43,7 @@ def recommend(
     fields = {"viewer": viewer, "size": size, "time": time, "where": where, "budget_ms": budget_ms}
     body: dict[str, Any] = {name: value for name, value in fields.items() if value is not None}
     body |= {"exclude": exclude or [], "context": _context(context or [])}
-    slate = _asked(f"{url}/v1/{surface}/recommend", body) if url else _computed(home, surface, body)
+    slate = asked(f"{url}/v1/{surface}/recommend", body) if url else _computed(home, surface, body)
     report(slate, json, *_tables(slate, explain))
 
 
@@ -119,25 +113,6 @@ def _computed(home: Path, surface: str, body: dict[str, Any]) -> dict[str, Any]:
         slate = online.pipeline.recommend(request, online.now())
     plain: dict[str, Any] = msgspec.to_builtins(slate)
     return plain
-
-
-def _asked(url: str, body: dict[str, Any]) -> dict[str, Any]:
-    """The slate, from a service."""
-    headers = {"Content-Type": "application/json"}
-    keys = os.environ.get("FOURFOLD_API_KEYS")
-    if keys:
-        headers["Authorization"] = f"Bearer {keys.split(',')[0].strip()}"
-    if not url.startswith(("http://", "https://")):
-        raise ServiceError(f"{url} is not the address of a service; write one such as http://127.0.0.1:8000")
-    request = urllib.request.Request(url, json_module.dumps(body).encode(), headers)  # checked just above
-    try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            slate: dict[str, Any] = json_module.load(answer)
-    except urllib.error.HTTPError as error:
-        raise ServiceError(f"{url} answered {error.code}: {error.read(2000).decode(errors='replace')}") from None
-    except urllib.error.URLError as error:
-        raise ServiceError(f"{url} cannot be reached: {error.reason}") from None
-    return slate
 
 
 def _context(given: list[str]) -> dict[str, str]:

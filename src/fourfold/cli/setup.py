@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from fourfold.cli.console import DEFAULT_HOME, Home, Json, moment, progress, report, say, table
+from fourfold.cli.service import asked
 
 DAY_MS = 86_400_000
 """How far ahead of the clock an imported event may lie."""
@@ -133,8 +134,15 @@ def _import(data: str, source: Path | None, home: Path, json: bool, strict: bool
     report(document, json, table(f"Imported {result.name}", ["event", ">count"], rows), speed)
 
 
-def status(home: Home = DEFAULT_HOME, json: Json = False) -> None:
-    """What is in a home: surfaces, entities, events, models, and how fresh it all is."""
+def status(
+    home: Home = DEFAULT_HOME,
+    json: Json = False,
+    url: Annotated[str | None, typer.Option(help="Ask a running service instead, such as http://127.0.0.1:8000.")] = None,
+) -> None:
+    """What is in a home, or what a service runs on: surfaces, entities, events, models, how fresh it all is, and problems."""
+    if url is not None:
+        _report_service(url, json)
+        return
     from fourfold.modes.home import Home as Opened  # noqa: PLC0415
 
     with Opened.existing(home) as opened:
@@ -160,6 +168,29 @@ def status(home: Home = DEFAULT_HOME, json: Json = False) -> None:
     hint = "" if surfaces else "; no surface is defined yet: try `fourfold define movielens`"
     log = f"the log holds offsets {document['log']['start']} to {document['log']['end']}{hint}"
     report(document, json, table(f"{home}", columns, rows), log, *(_ignored(found) for found in surfaces if found["ignored"]))
+
+
+def _report_service(url: str, json: bool) -> None:
+    """What the worker process that answers serves: on what data, how fresh, and what is wrong."""
+    surfaces = asked(f"{url}/v1/surfaces")["surfaces"]
+    found = [asked(f"{url}/v1/{surface}/status") for surface in surfaces]
+    columns = ["surface", "ready", "mode", "definition", "model", ">events behind", "newest event", "problem"]
+    rows = [
+        [
+            one["surface"],
+            "yes" if one["ready"] else "no",
+            one["mode"],
+            one["definition"],
+            one["model"] or "not trained",
+            one["lag"],
+            "-" if one["newest_event"] is None else moment(one["newest_event"]),
+            one["problem"] or "-",
+        ]
+        for one in found
+    ]
+    report(
+        {"url": url, "surfaces": found}, json, table(url, columns, rows), *(_ignored(one) for one in found if one["ignored"])
+    )
 
 
 def _ignored(found: dict[str, Any]) -> str:
