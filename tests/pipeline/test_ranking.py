@@ -117,6 +117,31 @@ def test_every_filter_is_asked_again_of_a_last_slate() -> None:
     assert items(served.ask(Request(viewer="m0", size=4, where='author == "m2"'), NOON + 1)) == ["p3"]
 
 
+def test_a_last_slate_brings_nothing_back_that_went_while_the_request_ran(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is deleted leaves a gap, which the catalogue fills; when the candidates are put in order anew, it must stay away."""
+    served = Ladder(["last_slate"], LIKE)
+    assert items(served.ask(ASK, NOON)) == ["p2", "p1", "p3", "p0"]
+    served.post([EntityUpsert(id="p4", time=NOON, type="post", key="p4")])
+    served.ranker.fails = True
+
+    def deleting(ask: Ask, source: Any) -> Proposal:
+        served.post([EntityDelete(id="gone", time=NOON, type="post", key="p2")])
+        return Proposal(np.arange(4), np.ones(4, np.float32), np.full(4, -1))
+
+    monkeypatch.setitem(SOURCES, "trending", deleting)
+    slate = served.ask(ASK, NOON + 1)
+    assert items(slate) == ["p1", "p3", "p0", "p4"]
+    assert slate.trace.dropped == {"deleted meanwhile": 1}
+
+
+def test_a_last_slate_of_before_the_viewers_deletion_does_not_stand_in() -> None:
+    served = Ladder(["last_slate"])
+    served.ask(ASK, NOON)
+    served.ranker.fails = True
+    served.post([EntityDelete(id="gone", time=NOON, type="member", key="m0")])
+    assert said(served.ask(ASK, NOON + 1))["last_slate"][0] == "no earlier slate of this viewer is kept"
+
+
 def test_a_last_slate_may_bring_back_what_no_source_proposes_now(monkeypatch: pytest.MonkeyPatch) -> None:
     served = Ladder(["last_slate"])
     served.ask(Request(viewer="m0", size=4), NOON)

@@ -220,7 +220,7 @@ class _Run:
                 given.append(len(pool))
         if self.definition.ranker is None:
             return Ranked(pool, pool.source_scores() if early is None else early, None)
-        return self.ranking.ranked(pool, early)
+        return self.ranking.ranked(pool, early, self.latest)
 
     def _early_best(self, pool: Pool, early: Scores) -> Int:
         """The best of the pool, and the slate that they would make if no ranker followed: enough of each for caps and rules."""

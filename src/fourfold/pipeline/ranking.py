@@ -105,8 +105,8 @@ class Ranking:
         self.tracer.degraded("early_ranker", problem, _SOURCES_STAND_IN)
         return None
 
-    def ranked(self, pool: Pool, early: Scores | None) -> Ranked:
-        """The pool in the order of the ranker, or of what stands in for it."""
+    def ranked(self, pool: Pool, early: Scores | None, latest: Asked) -> Ranked:
+        """The pool in the order of the ranker, or of what stands in for it; `latest` is the request at the newest state."""
         standing = pool.source_scores() if early is None else early
         if not len(pool):
             return Ranked(pool, standing, None)
@@ -117,15 +117,14 @@ class Ranking:
         try:
             probabilities = self._probabilities(pool)
         except Late as late:
-            return self._stood_in(pool, early, str(late))
+            return self._stood_in(pool, early, latest, str(late))
         except Exception as error:
             logger.exception("ranker failed")
-            return self._stood_in(pool, early, f"it failed: {type(error).__name__}")
+            return self._stood_in(pool, early, latest, f"it failed: {type(error).__name__}")
         actions = self.asked.view.definition.actions
         if probabilities.shape != (len(pool), len(actions)) or not np.isfinite(probabilities).all():
-            return self._stood_in(
-                pool, early, "it gave scores that are not numbers, or not one for each action of each candidate"
-            )
+            problem = "it gave scores that are not numbers, or not one for each action of each candidate"
+            return self._stood_in(pool, early, latest, problem)
         utility = np.array([action.utility for action in actions], np.float32)
         return Ranked(pool, (probabilities * utility).sum(axis=1, dtype=np.float32), probabilities)
 
@@ -158,7 +157,7 @@ class Ranking:
             raise Late("it did not answer within the budget")
         return future.result()
 
-    def _stood_in(self, pool: Pool, early: Scores | None, problem: str) -> Ranked:
+    def _stood_in(self, pool: Pool, early: Scores | None, latest: Asked, problem: str) -> Ranked:
         """Down the ladder to the first that can stand in; each that cannot is named."""
         absent: list[tuple[str, str]] = []
         found: tuple[Pool, Scores] | str
@@ -167,7 +166,7 @@ class Ranking:
                 case "early_ranker":
                     found = "it gave no order" if early is None else (pool, early)
                 case "last_slate":
-                    found = self._by_last_slate(pool)
+                    found = self._by_last_slate(pool, latest)
                 case "trending":
                     found = _by_source(pool, "trending")
             if not isinstance(found, str):
@@ -182,16 +181,17 @@ class Ranking:
         for rung, cause in absent:
             self.tracer.degraded(rung, cause, "it cannot stand in for the ranker")
 
-    def _by_last_slate(self, pool: Pool) -> tuple[Pool, Scores] | str:
+    def _by_last_slate(self, pool: Pool, latest: Asked) -> tuple[Pool, Scores] | str:
         """The viewer's last slate first, then the sources' order."""
         asked = self.asked
         last = self.last_slates.get(asked.viewer)
-        # One of a later time knows what this request must not.
-        if last is None or last.time > asked.time:
+        # One of a later time knows what this request must not; one of before the viewer's deletion is forgotten.
+        if last is None or not asked.since[0] <= last.time <= asked.time:
             return "no earlier slate of this viewer is kept"
         definition = asked.view.definition
         rows = asked.view.rows(definition.item.name, last.items)
-        rows = rows[kept(asked, definition.filters, rows)[0]]
+        for state in (asked,) if latest is asked else (asked, latest):
+            rows = rows[kept(state, definition.filters, rows)[0]]
         if not len(rows):
             return "no item of the viewer's last slate may be shown any more"
         wider = pool.joined(LAST_SLATE, rows)
