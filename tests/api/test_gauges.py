@@ -8,6 +8,7 @@ from fourfold.api.gauges import Gauges, private_memory
 from fourfold.api.metrics import Metrics
 from fourfold.api.service import Service
 from fourfold.api.workers import Workers
+from fourfold.lab.drift import DriftReport, InputDrift, Period, save
 from fourfold.modes.trained import TrainedModels
 from fourfold.scoring.history_cache import CacheCounts
 from fourfold.scoring.local import LocalScorer
@@ -54,7 +55,7 @@ def test_names_that_are_not_served_are_no_labels(tmp_path: Path) -> None:
 
 def test_who_waits_is_counted_by_pool(tmp_path: Path) -> None:
     metrics, workers = Metrics(), Workers(1, 5)
-    with make_home(tmp_path / "home") as home, Service(home, ["feed"]) as made:
+    with make_home(tmp_path / "home") as home, Service(home, ["feed"], follow_seconds=600) as made:
         gauges = Gauges(metrics, made, {"recommend": workers})
         with workers.place(), workers.place():
             gauges.read()
@@ -82,7 +83,7 @@ def test_lookups_of_the_history_cache_add_up_over_models(tmp_path: Path, monkeyp
     metrics, cache = Metrics(), Kept()
     scorer = object.__new__(LocalScorer)
     scorer.cache = cache  # type: ignore[assignment]  # it has all that is read here
-    with make_home(tmp_path / "home") as home, Service(home, ["feed"]) as made:
+    with make_home(tmp_path / "home") as home, Service(home, ["feed"], follow_seconds=600) as made:
         monkeypatch.setattr(made.of("feed").online, "models", lambda: TrainedModels(None, scorer, None, None))
         gauges = Gauges(metrics, made, {})
         # The third is another model's cache, which begins anew.
@@ -93,6 +94,25 @@ def test_lookups_of_the_history_cache_add_up_over_models(tmp_path: Path, monkeyp
     assert value(found, "fourfold_history_cache_lookups_total", surface="feed", outcome="hits") == 10
     assert value(found, "fourfold_history_cache_lookups_total", surface="feed", outcome="misses") == 6
     assert value(found, "fourfold_history_cache_bytes", surface="feed") == 30
+
+
+def test_drift_is_told_of_the_version_that_serves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    period = Period(first=0, last=1, impressions=100)
+    inputs = [
+        InputDrift(kind="feature", name=name, psi=psi, noise=0.2, ks=None, verdict="stable")
+        for name, psi in (("size", 0.4), ("shown", 0.3), ("age", 0.1))
+    ]
+    metrics, home = Metrics(), make_home(tmp_path / "home")
+    save(home.path, DriftReport(surface="feed", version="v2", reference=period, recent=period, inputs=inputs))
+    with home, Service(home, ["feed"], follow_seconds=600) as made:
+        found = {}
+        for version in ("v1", "v2"):
+            monkeypatch.setattr(
+                made.of("feed").online, "models", lambda served=version: TrainedModels(served, None, None, None)
+            )
+            found[version] = read(metrics.text(Gauges(Metrics(), made, {})))
+    assert not [name for name, _ in found["v1"] if name == "fourfold_drift_psi"]
+    assert value(found["v2"], "fourfold_drift_psi", surface="feed", kind="feature") == 0.4
 
 
 def test_memory_is_what_the_system_says(tmp_path: Path) -> None:

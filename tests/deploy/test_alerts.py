@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from fourfold.lab.drift import DriftReport, InputDrift, Period, save
 from fourfold.training.manifest import Manifest, TrainingData
 from tests.api.samples import FEED, impression, make_home, now, post, service, world
 from tests.api.test_metrics import Samples, read
@@ -52,6 +53,9 @@ def scrape(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Samples]:
         code="0",
     )
     home.registry.promote("feed", home.registry.publish(manifest, lambda folder: None))
+    period = Period(first=0, last=1, impressions=100)
+    changed = InputDrift(kind="feature", name="item_age", psi=0.5, noise=0.1, ks=0.3, verdict="major")
+    save(home.path, DriftReport(surface="feed", version="v1", reference=period, recent=period, inputs=[changed]))
     with service(home) as client:
         post(client, world())
         post(client, impression("m0", "p0"))

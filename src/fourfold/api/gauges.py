@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from prometheus_client import Counter, Gauge
-from prometheus_client.core import InfoMetricFamily
+from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
@@ -18,6 +18,7 @@ from fourfold import __version__
 from fourfold.api.metrics import Metrics
 from fourfold.api.service import Service
 from fourfold.api.workers import Workers
+from fourfold.lab.drift import load
 from fourfold.modes.clock import wall_clock
 from fourfold.scoring.history_cache import CacheCounts
 from fourfold.scoring.local import LocalScorer
@@ -102,11 +103,20 @@ class Gauges(Collector):
             self._memory.set(memory)
 
     def collect(self) -> Iterable[Metric]:
-        """Which versions serve: of this process, because names do not add up over several."""
+        """What any one process can tell of all: which versions serve, and how far what they are asked about has drifted."""
         models = InfoMetricFamily("fourfold_model", "The version that serves", labels=("surface",))
+        drifted = GaugeMetricFamily(
+            "fourfold_drift_psi", "The largest stability index beyond noise", labels=("surface", "kind")
+        )
         for surface in self._service.surfaces:
-            models.add_metric((surface,), {"version": self._service.of(surface).online.models().version or "none"})
-        return [models, InfoMetricFamily("fourfold_build", "What runs", value={"version": __version__})]
+            version = self._service.of(surface).online.models().version
+            models.add_metric((surface,), {"version": version or "none"})
+            found = load(self._service.home.path, surface)
+            for kind in ("feature", "score"):
+                largest = found.largest(kind) if found is not None and found.version == version else None
+                if largest is not None:
+                    drifted.add_metric((surface, kind), largest)
+        return [models, drifted, InfoMetricFamily("fourfold_build", "What runs", value={"version": __version__})]
 
     def _read_surface(self, surface: str) -> None:
         follower = self._service.of(surface)

@@ -6,7 +6,7 @@ import typer
 from rich.text import Text
 
 from fourfold import __version__
-from fourfold.cli import bench, data, demo, evaluate, events, features, keys, models, recommend, setup, train
+from fourfold.cli import bench, data, demo, drift, evaluate, events, features, keys, models, recommend, setup, train
 from fourfold.cli.console import Json, err, report
 
 app = typer.Typer(
@@ -35,6 +35,7 @@ All state lies in one directory: --home, FOURFOLD_HOME, or ./fourfold-home.""",
 setup.register(app)
 train.register(app)
 evaluate.register(app)
+drift.register(app)
 recommend.register(app)
 app.add_typer(events.app, name="events")
 app.add_typer(data.app, name="data")
