@@ -9,7 +9,7 @@ WORKERS ?= auto
 # Threads that contend for a core are many times slower than one; tests run side by side instead.
 export OMP_NUM_THREADS := 1
 
-.PHONY: help demo test lint types docs documented reference pins bench-env clean
+.PHONY: help demo test lint secrets audit types docs documented reference pins bench-env clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -25,6 +25,14 @@ lint: $(READY)  ## Check style and the direction of imports
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/lint-imports
+
+secrets: $(READY)  ## Look for keys and passwords that were committed
+	@git ls-files -z | xargs -0 $(BIN)/detect-secrets-hook
+
+audit:  ## Look up known weaknesses of the pinned dependencies, which needs the internet
+	@$(PYTHON) -m venv .venv-audit
+	@.venv-audit/bin/pip install --quiet pip-audit
+	@.venv-audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip
 
 types: $(READY)  ## Check types
 	@$(BIN)/mypy
@@ -46,7 +54,7 @@ bench-env:  ## Install the peers that benchmarks compare with into .venv-bench
 	@.venv-bench/bin/pip install --quiet --constraint benchmarks/constraints.txt --requirement benchmarks/requirements.txt
 
 clean:  ## Remove what was built: .venv, caches, site/
-	@rm -rf .venv .venv-bench site build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache src/*.egg-info
+	@rm -rf .venv .venv-audit .venv-bench site build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache src/*.egg-info
 
 $(READY): pyproject.toml constraints.txt tools/install.py
 	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 or newer was found; name one with make PYTHON=..." >&2; exit 1; }

@@ -13,7 +13,7 @@ from opentelemetry.trace import SpanKind
 from fourfold.api.tracing import Tracing, TracingError, tracing
 from tests.api.samples import make_home, post, service, world
 
-CALLERS = "4bf92f3577b34da6a3ce929d0e0e4736"
+CALLERS = "4bf92f3577b34da6a3ce929d0e0e4736"  # pragma: allowlist secret
 
 
 @pytest.fixture

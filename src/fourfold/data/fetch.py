@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from fourfold.data.reading import DataError
 
 URL = "https://files.grouplens.org/datasets/movielens/ml-100k.zip"
-SHA256 = "50d2a982c66986937beb9ffb3aa76efe955bf3d5c6b761f4e3a7cd717c6a3229"
+SHA256 = "50d2a982c66986937beb9ffb3aa76efe955bf3d5c6b761f4e3a7cd717c6a3229"  # pragma: allowlist secret
 PACKAGE = "recbole==1.2.1"
 TIMEOUT_S = 5.0
 PIP_TIMEOUT_S = 120.0
