@@ -34,6 +34,7 @@ def events() -> st.SearchStrategy[Event]:
             **shown,
             position=st.none() | st.integers(0, (1 << 31) - 1),
             propensity=st.none() | st.floats(0, 1, exclude_min=True),
+            **{name: st.none() | ids for name in ("experiment", "variant", "team")},
         ),
         st.builds(Action, **shown, name=ids, value=st.none() | finite),
         st.builds(EntityUpsert, **entity, attributes=st.dictionaries(st.text(max_size=8), values, max_size=4)),

@@ -111,3 +111,11 @@ def test_a_propensity_is_a_chance_and_logs_of_before_have_none() -> None:
     assert batch_of([drawn])["attributes"].to_pylist() == [b'{"context":{"tab":"home"},"propensity":0.25}']
     assert decode_details(b'{"context":{"tab":"home"}}') == Details(context={"tab": "home"})
     assert decode_details(None).propensity is None
+
+
+def test_an_impression_keeps_its_experiment_and_logs_of_before_have_none() -> None:
+    shown = Impression(id="1", time=10, viewer="a", item="p", surface="feed", experiment="fresher", variant="control")
+    assert batch_of([shown])["attributes"].to_pylist() == [b'{"experiment":"fresher","variant":"control"}']
+    drafted = Impression(id="1", time=10, viewer="a", item="p", surface="feed", experiment="duel", team="treatment")
+    assert events_of(batch_of([shown, drafted])) == [shown, drafted]
+    assert (decode_details(b'{"propensity":0.5}').experiment, decode_details(None).team) == (None, None)

@@ -8,6 +8,16 @@ from tests.features.samples import state_of
 from tests.strategies import START
 
 
+def test_experiments_make_no_details_of_their_own() -> None:
+    shown = [
+        Impression(
+            id=str(n), time=START + n, viewer="m0", item=f"p{n}", surface="feed", experiment=f"e{n}", variant="v", team="t"
+        )
+        for n in range(9)
+    ]
+    assert len(state_of(shown).view().names[SPACE]) == 0
+
+
 def test_propensities_make_no_details_of_their_own() -> None:
     """Nothing that is computed reads them, and every new detail would be kept for ever."""
     shown = [

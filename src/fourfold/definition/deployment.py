@@ -8,6 +8,7 @@ import pydantic
 from pydantic import ConfigDict, Field
 
 from fourfold.definition.errors import DefinitionError, from_pydantic
+from fourfold.definition.experiments import Experiment, check_one_at_a_time
 from fourfold.definition.part import Name
 
 Mode = Literal["offline", "nearline", "online", "remote"]
@@ -26,6 +27,7 @@ class SurfaceDeployment(pydantic.BaseModel):
     `history_cache_mb` is what each process may take to keep encoded histories between requests; a viewer with a thousand
     impressions takes about 8 MB. 0 encodes every history anew.
     With `log_impressions`, the service logs an impression of every item that it serves; otherwise clients post what was seen.
+    Of `experiments`, at most one runs at a time.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -36,11 +38,17 @@ class SurfaceDeployment(pydantic.BaseModel):
     fallback: tuple[Fallback, ...] = LADDER
     log_impressions: bool = False
     history_cache_mb: Annotated[int, Field(ge=0, le=1_000_000)] = 256
+    experiments: dict[Name, Experiment] = {}
 
     def __init__(self, **data: object) -> None:
         super().__init__(**data)
         if self.mode not in AVAILABLE:
             raise DefinitionError("mode", f"{self.mode!r} is not built yet in this version", 'mode = "online"')
+        check_one_at_a_time(self.experiments)
+
+    def experiment_at(self, time: int) -> tuple[str, Experiment] | None:
+        """The experiment that runs at a time (milliseconds), with its name."""
+        return next(((name, one) for name, one in self.experiments.items() if one.runs(time)), None)
 
 
 class Deployment(pydantic.BaseModel):

@@ -41,7 +41,8 @@ class Impression(_Event, frozen=True, kw_only=True, forbid_unknown_fields=True, 
     `request` groups the impressions of one slate; `position` counts from 0; `context` is what was known of the request, such
     as ``{"tab": "home"}``. `known` names the actions that a log keeps of this impression, where it does not keep all: of the
     others nobody knows whether they happened. The time of an `undated` one only says in which order things came. `propensity`
-    is the chance with which the item was shown, where it was drawn or might have given way to one that was.
+    is the chance with which the item was shown, where it was drawn or might have given way to one that was. `experiment`,
+    `variant` and `team` are those of the slate and its item.
     """
 
     viewer: Id
@@ -53,6 +54,9 @@ class Impression(_Event, frozen=True, kw_only=True, forbid_unknown_fields=True, 
     known: list[Id] | None = None
     undated: bool = False
     propensity: Annotated[float, Meta(gt=0.0, le=1.0)] | None = None
+    experiment: Id | None = None
+    variant: Id | None = None
+    team: Id | None = None
 
 
 class Action(_Event, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="action"):
@@ -137,12 +141,15 @@ A redacted event was about somebody who is forgotten: its place in the log and i
 
 
 class Details(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """What only some impressions and actions carry: `context`, `known`, `undated` and `propensity` as in `Impression`."""
+    """What only some impressions and actions carry; each field as in `Impression`."""
 
     context: dict[str, ContextValue] = {}
     known: list[str] | None = None
     undated: bool = False
     propensity: float | None = None
+    experiment: str | None = None
+    variant: str | None = None
+    team: str | None = None
 
 
 _encode, _decode_attributes = msgspec.json.Encoder(order="sorted").encode, msgspec.json.Decoder(dict[str, Value]).decode
@@ -222,7 +229,15 @@ def _row(event: Event, arrival: int) -> dict[str, Any]:
 
 
 def _details(event: Impression) -> Details:
-    return Details(context=event.context, known=event.known, undated=event.undated, propensity=event.propensity)
+    return Details(
+        context=event.context,
+        known=event.known,
+        undated=event.undated,
+        propensity=event.propensity,
+        experiment=event.experiment,
+        variant=event.variant,
+        team=event.team,
+    )
 
 
 def _event(row: dict[str, Any]) -> Event:
@@ -239,6 +254,9 @@ def _event(row: dict[str, Any]) -> Event:
                 known=details.known,
                 undated=details.undated,
                 propensity=details.propensity,
+                experiment=details.experiment,
+                variant=details.variant,
+                team=details.team,
             )
         case EventKind.ACTION:
             context = decode_details(row["attributes"]).context

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -82,8 +81,8 @@ def _code(definition: Recommender, names: Mapping[str, Names], data: bytes) -> i
         names[context_space(name)].add(str(value))
     actions = [action.name for action in definition.actions]
     known = None if given.known is None else [name for name in actions if name in given.known]
-    # Nothing that is computed reads a propensity, and codes are for what few impressions differ in.
-    declared = msgspec.structs.replace(given, context=context, known=None if known == actions else known, propensity=None)
+    # Nothing that is computed reads propensities or experiments, and codes are for what few impressions differ in.
+    declared = Details(context=context, known=None if known == actions else known, undated=given.undated)
     kept = encode_details(declared)
     return UNKNOWN if kept is None else names[SPACE].add(kept.decode())
 

@@ -49,7 +49,8 @@ class SlateItem(Struct, frozen=True, kw_only=True):
 
     `score` is the utility: the sum of each action's worth times its `probabilities`. Without a ranker it is the early score.
     `rule` names the rule that placed or boosted the item, or says ``explore`` where it was drawn. Where the definition
-    explores, `propensity` is the chance with which a request like this one shows the item.
+    explores, `propensity` is the chance with which a request like this one shows the item. Where two rankers are interleaved,
+    `team` names the one that placed it.
     """
 
     item: str
@@ -60,6 +61,7 @@ class SlateItem(Struct, frozen=True, kw_only=True):
     title: str | None = None
     rule: str | None = None
     propensity: float | None = None
+    team: str | None = None
 
 
 class Degradation(Struct, frozen=True, kw_only=True):
@@ -104,7 +106,11 @@ class Trace(Struct, frozen=True, kw_only=True):
 
 
 class Slate(Struct, frozen=True, kw_only=True):
-    """The ordered answer."""
+    """The ordered answer.
+
+    `experiment` names the one that the viewer takes part in, `variant` what the viewer gets in it, or ``"holdout"``; an
+    interleaved slate has no variant, its items have teams.
+    """
 
     request: str
     surface: str
@@ -116,3 +122,5 @@ class Slate(Struct, frozen=True, kw_only=True):
     items: list[SlateItem]
     degradations: list[Degradation]
     trace: Trace
+    experiment: str | None = None
+    variant: str | None = None
