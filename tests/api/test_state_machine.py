@@ -16,8 +16,9 @@ from tests.api.samples import Json, action, edge, entity, impression, make_home,
 HOMES = ("one", "two")
 MEMBERS = tuple(f"m{number}" for number in range(3))
 POSTS = tuple(f"p{number}" for number in range(5))
+RECORDS = ("r0", "r1")
 
-homes, members, posts = st.sampled_from(HOMES), st.sampled_from(MEMBERS), st.sampled_from(POSTS)
+homes, members, posts, records = (st.sampled_from(names) for names in (HOMES, MEMBERS, POSTS, RECORDS))
 
 
 class Model:
@@ -133,6 +134,24 @@ class Clients(RuleBasedStateMachine):
     def exclude(self, home: str, viewer: str, posts: list[str]) -> None:
         assert self.shown(home, viewer, exclude=posts) == self.models[home].expected(viewer) - set(posts)
 
+    @rule(home=homes, record=records, author=members)
+    def change(self, home: str, record: str, author: str) -> None:
+        """The service gives the time, so records are other posts than those of events with times of their own."""
+        answer = self.clients[home].request(
+            "PATCH", f"/v1/entities/post/{record}", json={"attributes": {"title": home, "author": author}}
+        )
+        assert answer.status_code == 200, answer.text
+        self.touched = home
+        self.models[home].upsert(record, author)
+
+    @rule(home=homes, record=records)
+    def remove(self, home: str, record: str) -> None:
+        """Also one that is not there: a deletion that is sent again changes nothing."""
+        answer = self.clients[home].request("DELETE", f"/v1/entities/post/{record}")
+        assert answer.status_code == 200, answer.text
+        self.touched = home
+        self.models[home].delete(record)
+
     @rule(home=homes)
     def reload(self, home: str) -> None:
         answer = self.clients[home].post("/v1/feed/reload")
@@ -167,7 +186,7 @@ class Clients(RuleBasedStateMachine):
 TestClients = Clients.TestCase
 TestClients.settings = settings(
     phases=[Phase.explicit, Phase.generate],  # a failure is short as it is, and to make it shorter would take minutes
-    max_examples=15,
+    max_examples=10,
     stateful_step_count=20,
     deadline=None,
     suppress_health_check=list(HealthCheck),
