@@ -1,12 +1,14 @@
 """A slate on the terminal: what a request may say, and what a wrong one is told."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from fourfold.definition import Explore, Pin, Slate
 from fourfold.modes.home import Home
 from tests.cli.commands import Cli
-from tests.modes.samples import made_home
+from tests.modes.samples import SMALL, made_home
 
 
 @pytest.fixture
@@ -28,6 +30,20 @@ def test_a_condition_and_a_budget_reach_the_request(world: Cli) -> None:
     assert 0 < len(wanted) < len(everything)
     text = world.ok("recommend", "feed", "--viewer", "m1", "--where", f'topic == "{topic}"', "--explain").out
     assert "request_where" in text
+
+
+def test_explanations_name_rules_and_propensities(world: Cli) -> None:
+    ask = ("recommend", "feed", "--viewer", "m1", "--explain")
+    assert "propensity" not in world.ok(*ask).out
+    news = slate(world, "--size", 40)[-1]
+    ruled = replace(SMALL, rules=(Pin("news", item=news, position=1),), selector=Slate(size=4, explore=Explore(0.5)))
+    with Home(world.home) as home:
+        home.define(ruled)
+    text = world.ok(*ask).out
+    assert "rule news: at position 1" in text
+    assert "propensity" in text
+    items = world.ok(*ask, "--json").document["items"]
+    assert (items[1]["item"], items[1]["rule"], items[1]["propensity"]) == (news, "news", 1.0)
 
 
 def test_a_wrong_request_is_one_line_that_says_what_to_write(world: Cli) -> None:
