@@ -41,7 +41,7 @@ docs: $(READY)  ## Build the documentation into site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 documented: $(READY)  ## Run the commands of the README and of the documentation
-	@$(BIN)/python tools/run_docs.py README.md docs/tutorial.md docs/data.md
+	@$(BIN)/python tools/run_docs.py README.md docs/tutorial.md docs/data.md docs/operations.md
 
 reference: $(READY)  ## Write the command line's page anew
 	@$(BIN)/python -m tools.cli_reference
