@@ -71,6 +71,11 @@ def test_a_rotated_key_lives_on_for_a_while_beside_the_new_one(file: KeyFile) ->
         file.rotate("nobody", 0, HOUR)
 
 
+def test_a_rotated_key_lives_as_long_as_the_one_before_it(file: KeyFile) -> None:
+    file.create("app", Role.READ, 0, 90 * HOUR)
+    assert file.rotate("app", 30 * HOUR, HOUR)[0].expires == 120 * HOUR
+
+
 def test_a_key_is_revoked_by_id_or_with_all_of_its_name(file: KeyFile) -> None:
     first, _ = file.create("app", Role.READ, 0)
     second, _ = file.rotate("app", 10, HOUR)

@@ -112,7 +112,7 @@ class KeyFile:
         return made, key
 
     def rotate(self, name: str, now: int, keep_ms: int) -> tuple[StoredKey, str]:
-        """Make a new key with the name and role of the valid ones, which expire after `keep_ms` milliseconds at the latest.
+        """Make a new key with name, role and lifetime of the last valid one; all of them expire `keep_ms` milliseconds on.
 
         Raises
         ------
@@ -125,7 +125,9 @@ class KeyFile:
                 raise ApiKeyError(
                     f"no valid key is named {name!r}; `fourfold keys list` shows all, `fourfold keys create` makes one"
                 )
-            made, key = _new(name, old[-1].role, now, None)
+            last = old[-1]
+            lifetime = None if last.expires is None else last.expires - last.created
+            made, key = _new(name, last.role, now, None if lifetime is None else now + lifetime)
             change.update(old, lambda stored: replace(stored, expires=min(stored.expires or now + keep_ms, now + keep_ms)))
             change.keys.append(made)
         return made, key
