@@ -42,7 +42,9 @@ def test_a_slate_says_what_is_in_it_and_why(client: Client) -> None:
     found = client.post("/v1/feed/recommend", json={"viewer": "m0", "size": 3}).json()
     assert (found["surface"], found["viewer"], found["mode"], found["model"]) == ("feed", "m0", "online", None)
     assert len(found["items"]) == 3
-    assert {"item", "score", "probabilities", "sources", "reason", "title", "rule", "propensity", "team"} == set(found["items"][0])
+    assert {"item", "score", "probabilities", "sources", "reason", "title", "rule", "propensity", "team"} == set(
+        found["items"][0]
+    )
     assert {stage["stage"] for stage in found["trace"]["stages"]} >= {"sources", "filters", "select"}
     assert found["trace"]["offset"] >= len(world())
     assert found["trace"]["proposed"]["trending"] == 12
