@@ -20,10 +20,11 @@ from fourfold.features.view import View
 from fourfold.lab.list_metrics import Catalogue, ListMetrics, list_metrics
 from fourfold.lab.truth import Truth
 from fourfold.pipeline.backfill import by_popularity
-from fourfold.pipeline.filters import Asked, Mask, kept
+from fourfold.pipeline.filters import Asked, kept
 from fourfold.pipeline.models import Models
 from fourfold.pipeline.pipeline import Pipeline
 from fourfold.pipeline.pool import Pool
+from fourfold.pipeline.values import Mask
 from fourfold.pipeline.slate import Request
 
 CUTOFFS = (20, 100, 500)
