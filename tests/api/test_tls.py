@@ -1,5 +1,6 @@
-"""A service over https: its own certificate is trusted and no other; files that cannot serve are named before it listens."""
+"""A service by its command line, over https: one certificate is trusted and no other; files that cannot serve are named."""
 
+import json
 import os
 import signal
 import ssl
@@ -32,19 +33,28 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
 
 @contextmanager
 def https_service(home: Path, certificate: Path, key: Path) -> Iterator[str]:
-    """`fourfold serve` in a process of its own; gives its address."""
+    """`fourfold serve` in a process of its own, with a limit and a quiet log; gives its address. The log is kept."""
     command = [sys.executable, "-m", "fourfold", "serve", "--surface", "feed", "--port", "0"]
-    options = ["--tls-certificate", str(certificate), "--tls-key", str(key)]
+    options = [
+        "--tls-certificate",
+        str(certificate),
+        "--tls-key",
+        str(key),
+        "--requests-per-second",
+        "0.001",
+        "--log-share",
+        "0",
+    ]
     environment = os.environ | {"FOURFOLD_HOME": str(home)}
     with subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stderr is not None
         line = next(line for line in process.stderr if "serving" in line)
         yield line.split()[-1]
         process.send_signal(signal.SIGTERM)
-        process.wait(TIMEOUT)
+        (home.parent / "log").write_text(process.communicate(timeout=TIMEOUT)[1])
 
 
-def test_a_client_that_trusts_the_certificate_is_served(tmp_path: Path, files: tuple[Path, Path, Path]) -> None:
+def test_a_service_as_the_command_line_asks_for_it(tmp_path: Path, files: tuple[Path, Path, Path]) -> None:
     authority, certificate, key = files
     make_home(tmp_path / "home")
     with https_service(tmp_path / "home", certificate, key) as url:
@@ -52,10 +62,14 @@ def test_a_client_that_trusts_the_certificate_is_served(tmp_path: Path, files: t
         context = ssl.create_default_context(cafile=str(authority))
         with httpx.Client(base_url=url, verify=context, timeout=TIMEOUT) as client:
             assert client.get("/healthz").json()["status"] == "alive"
+            statuses = [client.get("/v1/surfaces").status_code for _ in range(3)]
         with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
             httpx.get(f"{url}/healthz", timeout=TIMEOUT)
         with pytest.raises(httpx.HTTPError):
             httpx.get(url.replace("https", "http") + "/healthz", timeout=TIMEOUT)
+    assert statuses == [200, 429, 429]
+    lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    assert [line["status"] for line in lines if line["event"] == "request"] == [429, 429]
 
 
 def test_files_that_cannot_serve_are_named(tmp_path: Path, files: tuple[Path, Path, Path]) -> None:
