@@ -52,6 +52,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
         "filters[0](frequency_cap).by",
         "one of: 'author', 'topics'",
     ),
+    ({"memory": "7d", "filters": (FrequencyCap(times=1, within="8d"),)}, "filters[0](frequency_cap).within", "at most 7d"),
     ({"selector": Slate(caps=(Cap("title", 1),))}, "selector.caps[0].attribute", "one of: 'author', 'topics'"),
     ({"selector": Slate(caps=(Cap("topics", 1), Cap("topics", 2)))}, "selector.caps[1].attribute", "it once"),
     ({"selector": Slate(per_author=1, caps=(Cap("author", 1),))}, "selector.caps[0].attribute", "capped twice"),
@@ -73,6 +74,10 @@ def test_a_wrong_choice_fails_when_built(changes: dict[str, Any], field: str, wr
         replace(full(), **changes)
     assert caught.value.field == f"Recommender.{field}"
     assert write in str(caught.value)
+
+
+def test_a_frequency_cap_may_reach_as_far_back_as_the_memory() -> None:
+    assert replace(full(), memory="7d", filters=(FrequencyCap(times=1, within="7d"),)).memory == "7d"
 
 
 def test_rules_that_cannot_be() -> None:

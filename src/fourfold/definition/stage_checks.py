@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from fourfold.definition.errors import DefinitionError
 from fourfold.definition.expression import parse
 from fourfold.definition.expression_types import check_expression
+from fourfold.definition.part import milliseconds
 from fourfold.definition.selection import Boost, Pin, Promote
 from fourfold.definition.stages import (
     Blocked,
@@ -87,10 +88,18 @@ def _check_attributes(definition: "Recommender", where: str, stage: Source | Fil
     match stage:
         case Expired(until=str(name)):
             _check_attribute(definition, f"{where}.until", name, "moment")
-        case FrequencyCap(by=str(name)):
-            _check_attribute(definition, f"{where}.by", name, "category")
+        case FrequencyCap():
+            _check_frequency_cap(definition, where, stage)
         case Where(expression=text):
             check_expression(definition, parse(text, "expression"), f"{where}.expression")
+
+
+def _check_frequency_cap(definition: "Recommender", where: str, stage: FrequencyCap) -> None:
+    if stage.by is not None:
+        _check_attribute(definition, f"{where}.by", stage.by, "category")
+    memory = definition.memory
+    if memory is not None and milliseconds(stage.within) > milliseconds(memory):
+        raise DefinitionError(f"{where}.within", f"{stage.within} reaches beyond the memory of {memory}", f"at most {memory}")
 
 
 def check_selection(definition: "Recommender") -> None:

@@ -24,8 +24,8 @@ from fourfold.pipeline.filters import Asked, kept
 from fourfold.pipeline.models import Models
 from fourfold.pipeline.pipeline import Pipeline
 from fourfold.pipeline.pool import Pool
-from fourfold.pipeline.values import Mask
 from fourfold.pipeline.slate import Request
+from fourfold.pipeline.values import Mask
 
 CUTOFFS = (20, 100, 500)
 """Where the recall of sources is measured."""
