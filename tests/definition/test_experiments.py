@@ -43,11 +43,8 @@ def test_one_experiment_at_a_time() -> None:
     both = Deployment.from_toml(text % ("end = 2026-01-01T00:00:00Z", "start = 2026-01-01T00:00:00Z")).of("feed")
     moment = 1_767_225_600_000
     assert [(both.experiment_at(time) or ("", None))[0] for time in (moment - 1, moment)] == ["fresher", "duel"]
-    for wrong in (
-        ("", ""),
-        ("end = 2026-01-01T00:00:00Z", "start = 2025-12-31T23:59:59Z"),
-        ("", "start = 2026-01-01T00:00:00Z"),
-    ):
+    end, early, start = "end = 2026-01-01T00:00:00Z", "start = 2025-12-31T23:59:59Z", "start = 2026-01-01T00:00:00Z"
+    for wrong in (("", ""), (end, early), ("", start)):
         with pytest.raises(DefinitionError, match=r"feed\.experiments\.duel: runs at the same time as fresher; write an `end`"):
             Deployment.from_toml(text % wrong)
     assert Deployment().of("feed").experiment_at(0) is None
@@ -62,7 +59,7 @@ def test_one_experiment_at_a_time() -> None:
         ("holdout = 1.0\nvariants = { a = {}, b = {} }", r"one\.holdout: .*less than 1"),
         (
             "holdout = 0.2\nvariants = { a = { share = 0.5 }, b = { share = 0.4 } }",
-            r"one\.variants: shares and holdout .* 1\.1",
+            r"one\.variants: shares .* 1\.1",
         ),
         ("variants = { a = { share = 1.0 }, b = {} }", r"one\.variants: the given shares leave nothing"),
         ("variants = { a = { share = 0.0 }, b = {} }", r"one\.variants\.a\.share: .*more than 0"),

@@ -110,7 +110,7 @@ def _computed(home: Path, surface: str, body: dict[str, Any]) -> dict[str, Any]:
         if online.consumer.lag:
             with progress("apply the log") as advance:
                 online.consumer.catch_up(on_progress=lambda done, total: advance(done, total, "events"))
-        slate = online.pipeline.recommend(request, online.now())
+        slate = online.slate(request)
     plain: dict[str, Any] = msgspec.to_builtins(slate)
     return plain
 
@@ -126,7 +126,7 @@ def _tables(slate: dict[str, Any], explain: bool) -> list[Any]:
     items = slate["items"]
     actions = list(items[0]["probabilities"]) if items and explain else []
     columns = ["", "item", "title", ">score", *(f">P({action})" for action in actions), "sources", "reason"]
-    said = [name for name in ("rule", "propensity") if explain and any(item[name] is not None for item in items)]
+    said = [name for name in ("rule", "team", "propensity") if explain and any(item.get(name) is not None for item in items)]
     columns += [">propensity" if name == "propensity" else name for name in said]
     rows = [
         [
@@ -137,11 +137,13 @@ def _tables(slate: dict[str, Any], explain: bool) -> list[Any]:
             *(item["probabilities"].get(action) for action in actions),
             ", ".join(item["sources"]),
             item["reason"],
-            *(item[name] for name in said),
+            *(item.get(name) for name in said),
         ]
         for place, item in enumerate(items, 1)
     ]
-    made: list[Any] = [table(f"{slate['surface']} for {slate['viewer']} (model {slate['model'] or 'none'})", columns, rows)]
+    part = f", experiment {slate['experiment']}: {slate['variant'] or 'interleaved'}" if slate.get("experiment") else ""
+    title = f"{slate['surface']} for {slate['viewer']} (model {slate['model'] or 'none'}{part})"
+    made: list[Any] = [table(title, columns, rows)]
     made += [f"degraded: {d['stage']}: {d['cause']}; {d['effect']}" for d in slate["degradations"]]
     return made + (_trace(slate["trace"]) if explain else [])
 

@@ -118,9 +118,7 @@ def check_one_at_a_time(experiments: Mapping[str, Experiment]) -> None:
     for (one, first), (other, second) in combinations(experiments.items(), 2):
         later = max(first.period[0], second.period[0])
         if first.runs(later) and second.runs(later):
-            advice = (
-                f"an `end` for one and a `start` no earlier for the other; a surface runs one at a time, variants may be many"
-            )
+            advice = "an `end` for one and a `start` no earlier for the other: one runs at a time, with up to 20 variants"
             raise DefinitionError(f"experiments.{other}", f"runs at the same time as {one}", advice)
 
 

@@ -114,3 +114,25 @@ class PromotedModels:
 
     def _loaded(self) -> Models:
         return load_models(self._definition, self._registry, cache_bytes=self._cache_bytes)
+
+
+class PinnedModels:
+    """One version, whatever is promoted: what a variant of an experiment serves.
+
+    Raises
+    ------
+    RegistryError
+        As `load_models`.
+    """
+
+    def __init__(self, definition: Recommender, registry: Registry, version: str, *, cache_bytes: int = 0) -> None:
+        self._models = load_models(definition, registry, version, cache_bytes=cache_bytes)
+
+    def __call__(self) -> Models:
+        """The models to serve a request with."""
+        return self._models
+
+    def refresh(self) -> None:
+        """The upkeep of what serves."""
+        if isinstance(self._models, TrainedModels):
+            self._models.upkeep()
