@@ -7,8 +7,9 @@ counts the exact 500 nearest, computed in double precision.
 
 - `fourfold`: what serves so many items, inverted lists with bytes in them, the found ones ordered by exact products.
 - `exact`: what serves up to 200,000 items, here also of fewer: products of bytes, then exact ones.
-- `faiss_hnsw`, `usearch`: graphs with 32 links over vectors in single precision, built with a width of 80. Each is searched
-  at several widths; that counts which is the fastest with a recall of 0.97 or more, or else the one with the highest recall.
+- `faiss_hnsw`, `usearch`: graphs of 16 links (32 in the lowest layer) over vectors in single precision, built with a width of
+  64. Each is searched at several widths; that counts which is the fastest with a recall of 0.97 or more, or else the one with
+  the highest recall.
 
 Adding and removing items is not measured.
 

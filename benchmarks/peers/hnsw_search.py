@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-LINKS, BUILD_WIDTH = 32, 80
+LINKS, BUILD_WIDTH = 16, 64
 
 
 Search = Callable[[Any, int], Any]
@@ -25,6 +25,7 @@ def build_faiss(vectors: Any, path: str) -> None:
     """Build faiss's IndexHNSWFlat and save it."""
     import faiss  # noqa: PLC0415  # either library may be missing
 
+    faiss.omp_set_num_threads(os.cpu_count() or 1)
     index = faiss.IndexHNSWFlat(vectors.shape[1], LINKS, faiss.METRIC_INNER_PRODUCT)
     index.hnsw.efConstruction = BUILD_WIDTH
     index.add(vectors)

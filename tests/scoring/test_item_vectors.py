@@ -71,6 +71,15 @@ def test_any_course_of_changes_equals_the_naive_truth(steps: list[tuple[int, str
         same(found, truth)
 
 
+def test_what_was_built_at_once_while_another_part_was_built_still_stands_beside_it() -> None:
+    truth = drawn(1, 9)
+    before = ItemVectors.nothing(WIDTH).with_changed(np.arange(9), truth).folded()
+    newer, changed = before.folded().built, drawn(2, 2)
+    made = before.with_changed(np.array([3, 5]), changed).folded().onto(newer, before)
+    assert made.rows.tolist() == [3, 5]
+    same(made, joined(truth, np.array([3, 5]), changed))
+
+
 def test_an_item_that_only_came_back_to_life_stands_beside() -> None:
     gone = Rows(np.eye(WIDTH, dtype=np.float32), np.zeros((4, 4), np.int64), np.array([True, False, True, True]))
     alive = Rows(gone.vectors, gone.version, np.ones(4, bool))

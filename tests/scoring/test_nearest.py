@@ -49,6 +49,15 @@ def test_bytes_find_little_more_than_what_was_asked_for() -> None:
     assert 500 <= len(found) < 4_000
 
 
+def test_what_rounding_puts_far_behind_is_still_found() -> None:
+    widest = np.zeros(64, np.float32)
+    widest[0] = -127  # so that a step of rounding is 1
+    best = np.full(64, 10.49, np.float32)  # rounded: a product of 640 instead of 671.4
+    other = np.tile(np.array([10.4, 10.51], np.float32), 32)  # 672 instead of 669.1
+    vectors = np.stack([widest, best, other])
+    assert set(ByteProducts(vectors).near(np.ones(64, np.float32), 1, Hidden(3)).tolist()) == {1, 2}
+
+
 def test_a_query_of_zeros_finds_everything() -> None:
     vectors, query = drawn(2, 50, 8, 0.5)
     assert len(ByteProducts(vectors).near(np.zeros_like(query), 5, Hidden(50))) == 50

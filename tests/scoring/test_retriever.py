@@ -17,6 +17,7 @@ from fourfold.features.state import State
 from fourfold.features.view import View
 from fourfold.models.io import build_two_tower
 from fourfold.scoring import item_vectors
+from fourfold.scoring import retriever as retriever_module
 from fourfold.scoring.item_vectors import Built, ItemVectors, Rows
 from fourfold.scoring.nearest import Vectors
 from fourfold.scoring.retriever import EmbeddingIndex, Retriever
@@ -65,7 +66,13 @@ def test_what_did_not_change_is_not_embedded_again(monkeypatch: pytest.MonkeyPat
     state, index, encoder, now = state_of(events, FULL), EmbeddingIndex(MODEL), Encoder(FULL), START + HOUR
     first = index.at(state.view(), encoder, now).items
     assert index.at(state.view(), encoder, now + 1).items is first
-    embedded: list[int] = []
+    embedded, looked_at, versions = list[int](), list[int](), retriever_module._versions
+
+    def counted(view: View, rows: np.ndarray, times: np.ndarray) -> np.ndarray:
+        looked_at.append(len(rows))
+        return versions(view, rows, times)
+
+    monkeypatch.setattr(retriever_module, "_versions", counted)
 
     def embed(ids: np.ndarray) -> np.ndarray:
         embedded.append(len(ids))
@@ -75,6 +82,9 @@ def test_what_did_not_change_is_not_embedded_again(monkeypatch: pytest.MonkeyPat
     state.apply(batch_of([EntityUpsert(id="again", time=START, type="post", key="p3", attributes={"title": "red"})]))
     index.at(state.view(), encoder, now)
     assert embedded == [1]
+    state.apply(batch_of([EntityUpsert(id="later", time=START + 1, type="post", key="p4")]))
+    index.at(state.view(), encoder, now)
+    assert looked_at[-1] < 9, "not all are looked through"
 
 
 def retriever(vectors: np.ndarray, alive: np.ndarray) -> tuple[Retriever, View]:

@@ -19,9 +19,6 @@ FOLD, LEAST_FOLD = 8, 4_096
 REBUILD, LEAST_REBUILD = 64, 256
 """The same for rebuilding aside."""
 
-NO_VERSION = -9
-"""The version of a row that a state does not have: unlike any other."""
-
 
 @dataclass(frozen=True)
 class Rows:

@@ -14,7 +14,7 @@ from fourfold.features.positives import liked
 from fourfold.features.table import Int, Run
 from fourfold.features.view import View
 from fourfold.models.two_tower import TwoTowerModel
-from fourfold.scoring.item_vectors import NO_VERSION, ItemVectors, Rows
+from fourfold.scoring.item_vectors import ItemVectors, Rows
 from fourfold.scoring.nearest import Vectors
 
 CHUNK = 8192
@@ -98,7 +98,6 @@ class EmbeddingIndex:
             version=_versions(view, rows, times),
             alive=view.alive(name, rows, times) & (rows < size),
         )
-        now.version[rows >= size] = NO_VERSION  # an older view than the last one
         known = np.flatnonzero(rows < self._items.size)
         before = self._items.of(rows[known])
         now.vectors[known] = before.vectors
