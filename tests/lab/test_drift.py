@@ -49,6 +49,17 @@ def test_what_is_missing_is_a_bin_of_its_own() -> None:
     assert (never.psi, never.ks, never.verdict) == (0, None, "stable")
 
 
+def test_a_missing_value_is_not_a_small_one() -> None:
+    nan = float("nan")
+    assert compared("feature", "size", numbers(*[0, 1] * 50), numbers(*[nan, 1] * 50)).verdict == "major"
+
+
+def test_what_noise_alone_would_give_is_no_change() -> None:
+    """The same shares as above, of ten values each: 0.416 is below 3.841 (1/10 + 1/10)."""
+    found = compared("feature", "size", numbers(*[0, 1] * 5), numbers(*[0, 1, 1, 1, 1] * 2))
+    assert (round(found.psi, 3), round(found.noise, 3), found.verdict) == (0.416, 0.768, "stable")
+
+
 @given(st.lists(st.floats(-1e6, 1e6, width=32) | st.just(float("nan")), min_size=1, max_size=50))
 def test_what_did_not_change_did_not_drift(values: list[float]) -> None:
     found = compared("score", "like", numbers(*values), numbers(*values))
