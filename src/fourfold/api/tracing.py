@@ -57,11 +57,12 @@ class Tracing:
     def _record_stages(self, slate: Slate, parent: "Context", end: int) -> None:
         """A trace says how long stages took, not when they began: they are laid end to end, up to the answer."""
         degraded = {degradation.stage for degradation in slate.degradations}
-        start = end - int(sum(stage.ms for stage in slate.trace.stages) * 1e6)
-        for stage in slate.trace.stages:
+        lengths = [int(stage.ms * 1e6) for stage in slate.trace.stages]
+        start = end - sum(lengths)
+        for stage, length in zip(slate.trace.stages, lengths, strict=True):
             attributes = {"taken": stage.taken, "given": stage.given, "degraded": stage.stage in degraded}
             span = self._tracer.start_span(stage.stage, parent, attributes=attributes, start_time=start)
-            start += int(stage.ms * 1e6)
+            start += length
             span.end(start)
 
     def close(self) -> None:
