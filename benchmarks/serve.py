@@ -54,7 +54,7 @@ class Times:
     recovery_s: float
 
 
-LONG, SHORT = Times((1, 2), 20, 60, 8, 30, 12, 10), Times((1,), 3, 5, 0.5, 1, 1, 1)
+LONG, SHORT = Times((1, 2), 20, 60, 12, 30, 12, 10), Times((1,), 3, 5, 0.5, 1, 1, 1)
 
 
 def run(*, quick: bool, folder: Path, say: Say) -> Benchmark:

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextlib import ExitStack
 
 import anyio
 import pytest
@@ -41,3 +42,24 @@ def test_no_more_threads_than_said_work_at_once() -> None:
 
     anyio.run(run)
     assert most == [2]
+
+
+def test_who_would_wait_too_long_is_told_at_once() -> None:
+    workers = Workers(threads=2, queue=100, patience=0.05)
+    with ExitStack() as held:
+        for _ in range(20):
+            held.enter_context(workers.place())  # nothing is known of how long work takes
+    for _ in range(40):
+        anyio.run(workers.run, lambda: time.sleep(0.01))
+    with ExitStack() as held:
+        while workers.waiting < 11:  # each waits for at least 5 ms of the two threads
+            try:
+                held.enter_context(workers.place())
+            except ApiError:
+                break
+        with pytest.raises(ApiError) as caught:
+            held.enter_context(workers.place())
+        assert (caught.value.status, caught.value.headers) == (429, {"Retry-After": "1"})
+        assert workers.waiting
+    with workers.place():
+        pass

@@ -25,7 +25,7 @@ from fourfold.api.records import Records
 from fourfold.api.service import FOLLOW_SECONDS, Service
 from fourfold.api.tracing import Tracing
 from fourfold.api.traffic import TrafficRoute, events_route, recommend_route
-from fourfold.api.workers import EVENT_QUEUE, EVENT_THREADS, RECOMMEND_QUEUE, RECOMMEND_THREADS, Workers
+from fourfold.api.workers import EVENT_QUEUE, EVENT_THREADS, RECOMMEND_PATIENCE, RECOMMEND_QUEUE, RECOMMEND_THREADS, Workers
 from fourfold.modes.home import Home
 
 READY_POLL_SECONDS = 0.05
@@ -78,7 +78,7 @@ def create_app(
     """
     service = Service(home, surfaces, follow_seconds=follow_seconds, commits=commits)
     accepted, metrics = Keys(keys, KeyFile(home.path / NAME)), Metrics()
-    pools = {"recommend": Workers(threads, queue), "events": Workers(EVENT_THREADS, EVENT_QUEUE)}
+    pools = {"recommend": Workers(threads, queue, RECOMMEND_PATIENCE), "events": Workers(EVENT_THREADS, EVENT_QUEUE)}
     gauges = Gauges(metrics, service, pools)
 
     @asynccontextmanager
