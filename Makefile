@@ -9,7 +9,7 @@ WORKERS ?= auto
 # Threads that contend for a core are many times slower than one; tests run side by side instead.
 export OMP_NUM_THREADS := 1
 
-.PHONY: help demo test lint secrets audit types docs documented reference pins bench-env clean
+.PHONY: help demo test lint secrets audit alerts types docs documented reference pins bench-env clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -36,6 +36,11 @@ audit:  ## Look up known weaknesses of the pinned dependencies, which needs the 
 
 types: $(READY)  ## Check types
 	@$(BIN)/mypy
+
+alerts:  ## Check the alert rules and their tests with promtool
+	@command -v promtool >/dev/null || { echo "error: promtool is missing; on Debian and Ubuntu: apt install prometheus" >&2; exit 1; }
+	@promtool check rules deploy/prometheus/alerts.yml
+	@promtool test rules deploy/prometheus/alerts.test.yml
 
 docs: $(READY)  ## Build the documentation into site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
