@@ -13,7 +13,9 @@ from fourfold.api.errors import ApiError
 
 T = TypeVar("T")
 
-RECOMMEND_THREADS, RECOMMEND_QUEUE = 4, 64
+RECOMMEND_THREADS, RECOMMEND_QUEUE = 2, 64
+"""One thread computes while another waits for sources or the disk; more of them only slow each other down."""
+
 RECOMMEND_PATIENCE = 0.25
 """Seconds that a slate may wait for a thread: under more load than a process can bear, those that it serves stay quick."""
 
