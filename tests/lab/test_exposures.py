@@ -53,27 +53,24 @@ def naive(events: Sequence[Event], asked: Asked) -> dict[str, tuple[str, list[li
         first = next(one for one in named if one.viewer == viewer)
         if asked.window is not None and first.time + asked.window > newest + 1:
             continue
-        counts = [[0] * (1 + len(asked.actions)) for _ in asked.teams or [""]]
+        counts = [[0] * (1 + len(asked.actions)) for _ in [*asked.teams, "nobody"]]
         end = float("inf") if asked.window is None else first.time + asked.window
         for event in mine:
             if event.viewer != viewer or not first.time <= event.time < end:
                 continue
-            team = _team(event, marked, asked, first.time, end)
-            if isinstance(event, Impression) and event in marked and team is not None:
+            team = _team(event, [one for one in marked if one.time >= first.time], asked)
+            if event in marked:
                 counts[team][0] += 1
-            elif isinstance(event, Action) and event.name in asked.actions and team is not None:
+            elif isinstance(event, Action) and event.name in asked.actions:
                 counts[team][1 + asked.actions.index(event.name)] += 1
         found[viewer] = first.variant or INTERLEAVED, counts
     return found
 
 
-def _team(event: Impression | Action, marked: Sequence[Impression], asked: Asked, since: int, end: float) -> int | None:
-    if not asked.teams:
-        return 0
-    about = [one for one in marked if (one.viewer, one.item) == (event.viewer, event.item) and since <= one.time < end]
-    last = max((one for one in about if one.time <= event.time and one.team), key=lambda one: one.time, default=None)
-    team = event.team if isinstance(event, Impression) else last and last.team
-    return asked.teams.index(team) if team in asked.teams else None
+def _team(event: Impression | Action, marked: Sequence[Impression], asked: Asked) -> int:
+    about = [one for one in marked if (one.viewer, one.item) == (event.viewer, event.item) and one.time <= event.time]
+    last = max(about, key=lambda one: one.time, default=None)
+    return asked.teams.index(last.team) if last is not None and last.team in asked.teams else -1
 
 
 def check(events: Sequence[Event], asked: Asked, at_once: int) -> None:

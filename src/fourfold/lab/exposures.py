@@ -5,7 +5,7 @@ for what they did. What is held is a row for each viewer and the events of that 
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -65,7 +65,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Outcomes:
-    """What V viewers did. G are the teams, or 1 without any; A the actions.
+    """What V viewers did. G are the teams and a last column for what belongs to none; A the actions.
 
     `crossed` viewers saw more than one variant and count in the first one; `unmarked` impressions name the experiment, but no
     variant and no team.
@@ -120,13 +120,12 @@ def outcomes(log: Readable, asked: Asked, on_progress: Progress | None = None, a
     exposed = reading.exposed()
     if asked.window is not None:
         exposed = exposed[exposed.first + asked.window <= reading.last + 1]
-    shape = len(exposed.viewer), max(len(asked.teams), 1), len(asked.actions) + 1
+    shape = len(exposed.viewer), len(asked.teams) + 1, len(asked.actions) + 1
     counts = np.zeros(shape, np.int64)
     parts = -(-reading.events // at_once)
     for part in range(parts):
         rows = reading.rows(exposed, part, parts)
-        team = rows.team if asked.teams else 0
-        cells = np.ravel_multi_index((rows.viewer, np.broadcast_to(team, rows.viewer.shape), rows.kind), shape)
+        cells = np.ravel_multi_index((rows.viewer, rows.team, rows.kind), shape)
         counts += np.bincount(cells, minlength=counts.size).reshape(shape)
     crossed = int((exposed.seen & (exposed.seen - 1) != 0).sum())
     return Outcomes(
@@ -201,7 +200,7 @@ class _Reading:
             place = place[(age >= 0) & (age < (self._asked.window or np.inf))]
             found.append(self._rows(batch.take(pa.array(place)), viewer[place], subjects[place]))
         rows = _Rows.joined(found)
-        return _credited(rows) if self._asked.teams else rows
+        return _credited(rows, len(self._asked.teams))
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
         """The impressions and actions of the surface in the experiment's time."""
@@ -265,9 +264,9 @@ def _first(found: Sequence[_Exposed]) -> _Exposed:
     return _Exposed(firsts.viewer, firsts.first, firsts.arm, seen)
 
 
-def _credited(rows: _Rows) -> _Rows:
-    """The rows that belong to a team: an action to that of the last impression of its item to its viewer, at or before it."""
-    shown, acted = rows[(rows.kind == 0) & (rows.team >= 0)], rows[rows.kind > 0]
+def _credited(rows: _Rows, nobody: int) -> _Rows:
+    """The rows with the team of each: an action has that of the last impression of its item to its viewer, at or before it."""
+    shown, acted = rows[rows.kind == 0], rows[rows.kind > 0]
     codes = np.unique(np.concatenate([shown.pair, acted.pair]), return_inverse=True)[1]
     at = pairs(codes[: len(shown.id)], shown.time)
     order = np.argsort(at, kind="stable")
@@ -275,9 +274,9 @@ def _credited(rows: _Rows) -> _Rows:
     row = np.append(order, -1)[np.searchsorted(at[order], pairs(wanted, acted.time), side="right") - 1]
     same = row >= 0
     same[same] = codes[row[same]] == wanted[same]
-    team = np.append(shown.team, -1)[np.where(same, row, -1)]
-    credited = _Rows(acted.id, acted.viewer, acted.kind, team, acted.pair, acted.time)[same]
-    return _Rows(*(np.concatenate([getattr(one, name) for one in (shown, credited)]) for name in _Rows.__dataclass_fields__))
+    team = np.concatenate([shown.team, np.append(shown.team, -1)[np.where(same, row, -1)]])
+    every = _Rows(*(np.concatenate([getattr(one, name) for one in (shown, acted)]) for name in _Rows.__dataclass_fields__))
+    return replace(every, team=np.where(team < 0, nobody, team))
 
 
 def _hashed(column: pa.Array) -> Hashes:
