@@ -25,7 +25,6 @@ def judge(events: list[Event], question: Question | None = None) -> Evaluation:
     view = state_of(events, DEFINITION).view()
     seen = TrainingData(events=1, first=1, last=SPLIT, offset=1)
     manifest: Manifest = msgspec.structs.replace(manifest_of(DEFINITION), version="v1", data=seen)
-    told = {"on_member": lambda done, total: None, "on_stage": lambda said: None}
     return judge_version(
         view,
         manifest,

@@ -76,14 +76,14 @@ class DetailsTable:
 def _code(definition: Recommender, names: Mapping[str, Names], data: bytes) -> int:
     """The code of what the definition declares of some details."""
     given = decode_details(data)
-    context = {part.name: str(given.context[part.name]) for part in definition.context if part.name in given.context}
+    declared = [part.name for part in definition.context if part.name in given.context]
+    context: dict[str, ContextValue] = {name: str(given.context[name]) for name in declared}
     for name, value in context.items():
         names[context_space(name)].add(str(value))
     actions = [action.name for action in definition.actions]
     known = None if given.known is None else [name for name in actions if name in given.known]
     # Nothing that is computed reads propensities or experiments, and codes are for what few impressions differ in.
-    declared = Details(context=context, known=None if known == actions else known, undated=given.undated)
-    kept = encode_details(declared)
+    kept = encode_details(Details(context=context, known=None if known == actions else known, undated=given.undated))
     return UNKNOWN if kept is None else names[SPACE].add(kept.decode())
 
 
