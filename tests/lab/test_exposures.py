@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fourfold.events.types import Action, EntityUpsert, Event, Impression
 from fourfold.features.names import hash64
-from fourfold.lab.exposures import INTERLEAVED, Asked, outcomes
+from fourfold.lab.exposures import INTERLEAVED, Asked, first_exposure, outcomes
 from tests.lab.logs import log_of
 
 ACTIONS = ("like", "hide")
@@ -167,3 +167,9 @@ def test_variants_without_end_are_bounded() -> None:
     found = outcomes(log_of(junk), ONE)
     assert len(found.arms) == 62
     assert found.unmarked == 99 - 62
+
+
+def test_the_first_exposure() -> None:
+    assert first_exposure(log_of(made()), "feed", "one") == 10
+    assert first_exposure(log_of(made()), "feed", "two") is None
+    assert first_exposure(log_of(made()), "pymk", "one") is None

@@ -72,7 +72,8 @@ class Trial:
         """Two rankers that agree on nothing: who picks when is all that matters."""
         teams = list(self.experiment.variants)
         drafts = [[team for _, team in team_draft("abcd", "efgh", seed)[:SLATE]] for seed in range(64)]
-        return np.array(teams)[np.array(drafts)[rng.integers(0, 64, slates)].ravel()]
+        found: NDArray[np.str_] = np.array(teams)[np.array(drafts)[rng.integers(0, 64, slates)].ravel()]
+        return found
 
 
 @cache

@@ -6,7 +6,21 @@ import typer
 from rich.text import Text
 
 from fourfold import __version__
-from fourfold.cli import bench, data, demo, drift, evaluate, events, features, keys, models, recommend, setup, train
+from fourfold.cli import (
+    bench,
+    data,
+    demo,
+    drift,
+    evaluate,
+    events,
+    experiments,
+    features,
+    keys,
+    models,
+    recommend,
+    setup,
+    train,
+)
 from fourfold.cli.console import Json, err, report
 
 app = typer.Typer(
@@ -41,6 +55,7 @@ app.add_typer(events.app, name="events")
 app.add_typer(data.app, name="data")
 app.add_typer(features.app, name="features")
 app.add_typer(models.app, name="models")
+app.add_typer(experiments.app, name="experiments")
 app.add_typer(keys.app, name="keys")
 demo.register(app)
 bench.register(app)

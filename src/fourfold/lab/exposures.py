@@ -140,6 +140,12 @@ def outcomes(log: Readable, asked: Asked, on_progress: Progress | None = None, a
     )
 
 
+def first_exposure(log: Readable, surface: str, experiment: str) -> int | None:
+    """About when the first impression of an experiment was: the earliest of those that the log took first; None without any."""
+    reading = _Reading(log, Asked(surface, experiment, ()), lambda _done, _total: None)
+    return next((time for batch in reading.batches() if (time := reading.earliest(batch)) is not None), None)
+
+
 @dataclass(frozen=True)
 class _Rows:
     """Impressions (kind 0) and actions (kind from 1) of exposed viewers as columns."""
@@ -175,7 +181,7 @@ class _Reading:
         """Who was exposed, and when first; counts the surface's events on the way."""
         none = np.zeros(0, np.int64)
         found = [_Exposed(none.astype(np.uint64), none, none, none)]
-        for batch in self._batches():
+        for batch in self.batches():
             self.events += len(batch)
             self.last = max(self.last, int(batch["time"].to_numpy().max()))
             marked, arm, _ = self._marked(batch)
@@ -186,11 +192,16 @@ class _Reading:
                 found = [_first(found)]
         return _first(found)
 
+    def earliest(self, batch: pa.RecordBatch) -> int | None:
+        """When the first impression of the experiment in a batch was."""
+        time: int | None = pc.min(self._marked(batch)[0]["time"]).as_py()
+        return time
+
     def rows(self, exposed: _Exposed, part: int, parts: int) -> _Rows:
         """What a part of the viewers did, out of so many parts."""
         self._total = self._read + (parts - part) * (self._end - self._start)
         found = []
-        for batch in self._batches():
+        for batch in self.batches():
             subjects = _hashed(batch["subject"])
             viewer = np.searchsorted(exposed.viewer, subjects)
             inside = (viewer < len(exposed.viewer)) & (viewer % parts == part)
@@ -202,7 +213,7 @@ class _Reading:
         rows = _Rows.joined(found)
         return _credited(rows, len(self._asked.teams))
 
-    def _batches(self) -> Iterator[pa.RecordBatch]:
+    def batches(self) -> Iterator[pa.RecordBatch]:
         """The impressions and actions of the surface in the experiment's time."""
         for _, batch in self._log.read(self._start, self._end - self._start):
             self._read += len(batch)
