@@ -105,3 +105,12 @@ def test_what_cannot_be_answered_says_why(made: Path, home: Cli) -> None:
     assert "--effect 0.0 is no relative difference" in home("experiments", "report", "feed", "fresher", "--effect", "0").error
     assert "has no surface 'pymk'" in home("experiments", "list", "pymk").error
     assert "has no surface 'pymk'" in home("experiments", "report", "pymk", "fresher").error
+
+
+def test_versions_that_experiments_name_are_not_pruned(made: Path, home: Cli) -> None:
+    with Home(made) as opened:
+        train(opened, seed=2, promote=False)
+        opened.deploy(FRESHER + "end = 2020-01-01T00:00:00Z\n")
+        assert home.ok("models", "prune", "feed", "--keep", 1, "--json").document["pruned"] == []
+        opened.deploy(FEED)
+        assert home.ok("models", "prune", "feed", "--keep", 1, "--json").document["pruned"] == ["v2"]

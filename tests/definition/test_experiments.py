@@ -42,12 +42,12 @@ def test_one_experiment_at_a_time() -> None:
     text = f"[feed.experiments.fresher]\n{FRESHER}\n%s\n[feed.experiments.duel]\n{DUEL}\n%s"
     both = Deployment.from_toml(text % ("end = 2026-01-01T00:00:00Z", "start = 2026-01-01T00:00:00Z")).of("feed")
     moment = 1_767_225_600_000
-    assert [(both.experiment_at(time) or ("", None))[0] for time in (moment - 1, moment)] == ["fresher", "duel"]
+    at = [[name for name, one in both.experiments.items() if one.runs(time)] for time in (moment - 1, moment)]
+    assert at == [["fresher"], ["duel"]]
     end, early, start = "end = 2026-01-01T00:00:00Z", "start = 2025-12-31T23:59:59Z", "start = 2026-01-01T00:00:00Z"
     for wrong in (("", ""), (end, early), ("", start)):
         with pytest.raises(DefinitionError, match=r"feed\.experiments\.duel: runs at the same time as fresher; write an `end`"):
             Deployment.from_toml(text % wrong)
-    assert Deployment().of("feed").experiment_at(0) is None
     # Surfaces do not mind each other's.
     Deployment.from_toml(f"[feed.experiments.one]\n{FRESHER}\n[pymk.experiments.one]\n{FRESHER}")
 
@@ -78,3 +78,10 @@ def test_one_experiment_at_a_time() -> None:
 def test_what_cannot_be_meant_is_refused(text: str, message: str) -> None:
     with pytest.raises(DefinitionError, match=r"deployment\.feed\.experiments\." + message):
         declared(text)
+
+
+def test_the_versions_that_are_named() -> None:
+    bounds = "end = 2026-01-01T00:00:00Z", "start = 2026-01-01T00:00:00Z"
+    text = f"[feed.experiments.one]\n{FRESHER}\n{bounds[0]}\n[feed.experiments.two]\n{DUEL}\n{bounds[1]}"
+    assert Deployment.from_toml(text).of("feed").experiment_models == {"v6", "v7"}
+    assert Deployment().of("feed").experiment_models == frozenset()

@@ -27,7 +27,8 @@ Mask = NDArray[np.bool_]
 
 def test_a_mean_and_a_ratio_by_hand() -> None:
     mean = mean_of(np.array([1.0, 2.0, 6.0]))
-    assert (mean.mean, mean.variance, mean.viewers) == (3.0, pytest.approx(7 / 3), 3)
+    assert (mean.mean, mean.viewers) == (3.0, 3)
+    assert mean.variance == pytest.approx(7 / 3)
     # 9 actions of 6 impressions: influences (v - 1.5 p) / 2 are -0.25, -0.5 and 0.75.
     ratio = ratio_of(np.array([1.0, 2.0, 6.0]), np.array([1.0, 2.0, 3.0]))
     assert (ratio.mean, ratio.viewers) == (1.5, 3)

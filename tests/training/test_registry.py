@@ -208,6 +208,12 @@ def test_pruning_spares_what_serves_what_served_before_and_the_newest(registry: 
         registry.prune("feed", keep=0)
 
 
+def test_pruning_spares_what_is_needed(registry: Registry) -> None:
+    published(registry, 5)
+    assert registry.prune("feed", 1, {"v2", "v9"}) == ["v1", "v3", "v4"]
+    assert registry.versions("feed") == ["v2", "v5"]
+
+
 def test_a_damaged_promotion_says_what_to_do(registry: Registry) -> None:
     published(registry, 1)
     (registry.folder / "feed" / "promotions.json").write_bytes(b"[")

@@ -41,7 +41,13 @@ _ADVICE = {
     "exclude": f"a list of at most {MAX_EXCLUDED} item ids",
     "where": 'a condition on declared attributes, such as language == "de" and length < 60',
     "budget_ms": "a whole number of milliseconds from 1 to 60000, or leave it out",
-} | dict.fromkeys(("id", "viewer", "item", "surface", "name", "type", "key", "kind", "source", "target", "request"), _TEXT)
+} | dict.fromkeys(
+    (
+        *("id", "viewer", "item", "surface", "name", "type", "key", "kind", "source", "target", "request"),
+        *("experiment", "variant", "team"),
+    ),
+    _TEXT,
+)
 
 
 class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -108,8 +108,9 @@ def prune(
     home: Home = DEFAULT_HOME,
     json: Json = False,
 ) -> None:
-    """Delete old versions; never the one that serves, nor the one before it."""
+    """Delete old versions; never the one that serves, nor the one before it, nor those that declared experiments name."""
     from fourfold.modes.home import Home as Opened  # noqa: PLC0415
 
-    gone = Opened.existing(home).registry.prune(surface, keep)
+    opened = Opened.existing(home)
+    gone = opened.registry.prune(surface, keep, opened.deployment.of(surface).experiment_models)
     report({"surface": surface, "pruned": gone}, json, f"deleted: {', '.join(gone) or 'nothing'}")

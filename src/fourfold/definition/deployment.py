@@ -46,9 +46,11 @@ class SurfaceDeployment(pydantic.BaseModel):
             raise DefinitionError("mode", f"{self.mode!r} is not built yet in this version", 'mode = "online"')
         check_one_at_a_time(self.experiments)
 
-    def experiment_at(self, time: int) -> tuple[str, Experiment] | None:
-        """The experiment that runs at a time (milliseconds), with its name."""
-        return next(((name, one) for name, one in self.experiments.items() if one.runs(time)), None)
+    @property
+    def experiment_models(self) -> frozenset[str]:
+        """The versions that experiments name."""
+        variants = [variant for experiment in self.experiments.values() for variant in experiment.variants.values()]
+        return frozenset(variant.model for variant in variants if variant.model is not None)
 
 
 class Deployment(pydantic.BaseModel):

@@ -9,7 +9,7 @@ import hashlib
 import math
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -155,8 +155,8 @@ class Registry:
             self._write_promotions(surface, history[:-1])
             return history[-2]
 
-    def prune(self, surface: str, keep: int) -> list[str]:
-        """Delete all versions but the newest `keep`, the promoted one and the one promoted before; returns the deleted.
+    def prune(self, surface: str, keep: int, needed: Collection[str] = ()) -> list[str]:
+        """Delete all versions but the newest `keep`, those `needed`, the promoted one and the one before; returns the deleted.
 
         Parameters
         ----------
@@ -164,12 +164,15 @@ class Registry:
             Whose versions.
         keep : int
             At least 1: the newest stays, so that no version number is ever used twice.
+        needed : collection of str
+            Versions that stay in any case.
         """
         if keep < 1:
             raise ValueError(f"keep={keep} would delete the newest version; keep at least 1")
         with self._locked(surface):
             history = self._promotions(surface)
-            gone = [version for version in self.versions(surface)[:-keep] if version not in history[-2:]]
+            stay = {*history[-2:], *needed}
+            gone = [version for version in self.versions(surface)[:-keep] if version not in stay]
             kept = [version for version in history if version not in gone]
             if kept != history:
                 self._write_promotions(surface, kept)
