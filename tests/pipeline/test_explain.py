@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from fourfold.candidates import Proposal
 from fourfold.events.types import EntityUpsert
 from fourfold.pipeline.explain import reasons, titles
 from fourfold.pipeline.pool import NOT_PROPOSED, Pool
@@ -57,3 +58,14 @@ def test_sources_stand_best_first_each_with_what_explains_it() -> None:
     behind = pool.extended("catalogue", np.array([9, 6]))
     assert behind.source_scores().tolist() == pytest.approx([*fused, 1 / 67, 1 / 68])
     assert behind.origins(3) == [("catalogue", -1)]
+
+
+def test_the_places_of_a_source_count_by_its_weight() -> None:
+    def proposal(*items: int) -> Proposal:
+        return Proposal(np.array(items), np.ones(len(items), np.float32), np.full(len(items), -1))
+
+    pool = Pool.merge({"a": proposal(1, 2), "b": proposal(3, 1)}, {"b": 3.0})
+    assert pool.source_scores().tolist() == pytest.approx([1 / 61 + 3 / 62, 1 / 62, 3 / 61])
+    chosen = pool.take(np.array([2, 0])).extended("catalogue", np.array([9]))
+    assert chosen.source_scores().tolist() == pytest.approx([3 / 61, 1 / 61 + 3 / 62, 1 / 63])
+    assert pool.joined("a", np.array([3])).source_scores().tolist() == pytest.approx([3 / 62, 0, 3 / 61 + 1 / 61])

@@ -147,6 +147,11 @@ class Recommender:
         """Names of the actions with a positive utility."""
         return tuple(action.name for action in self.actions if action.utility > 0)
 
+    @cached_property
+    def source_weights(self) -> dict[str, float]:
+        """What the places of each source are worth, by its kind."""
+        return {str(source.kind): source.weight for source in self.sources}
+
     def action(self, name: str) -> Action | None:
         """The action of that name, or None."""
         return next((action for action in self.actions if action.name == name), None)

@@ -7,6 +7,9 @@ from pydantic import Field
 from fourfold.definition.expression import parse
 from fourfold.definition.part import Duration, Name, Positive, part
 
+Weight = Annotated[float, Field(gt=0.0, le=1_000.0)]
+"""What a place in a source's proposal is worth beside the same place in another's, where no model orders candidates."""
+
 
 @part
 class Trending:
@@ -15,6 +18,7 @@ class Trending:
     keep: Positive = 200
     half_life: Duration = "2d"
     edge: Name | None = None
+    weight: Weight = 1.0
     kind: Literal["trending"] = "trending"
 
 
@@ -24,6 +28,7 @@ class InNetwork:
 
     keep: Positive = 200
     edge: Name = "follows"
+    weight: Weight = 1.0
     kind: Literal["in_network"] = "in_network"
 
 
@@ -33,6 +38,7 @@ class TwoHop:
 
     keep: Positive = 400
     edge: Name = "follows"
+    weight: Weight = 1.0
     kind: Literal["two_hop"] = "two_hop"
 
 
@@ -41,6 +47,7 @@ class EmbeddingRetrieval:
     """Items nearest to the viewer in the retrieval model's space: works from text alone for new members and items."""
 
     keep: Positive = 400
+    weight: Weight = 1.0
     kind: Literal["embedding_retrieval"] = "embedding_retrieval"
 
 
@@ -50,6 +57,7 @@ class ItemToItem:
 
     keep: Positive = 200
     recent: Positive = 20
+    weight: Weight = 1.0
     kind: Literal["item_to_item"] = "item_to_item"
 
 

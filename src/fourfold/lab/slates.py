@@ -60,7 +60,7 @@ class _Lists:
         popular = self.popular[time]
         lists = {SLATE: self._slate(name, time, where), POPULARITY: popular[allowed[popular]][: CUTOFFS[-1]]}
         proposals = self._proposals(viewer, time, allowed)
-        pool = Pool.merge(proposals)
+        pool = Pool.merge(proposals, self.view.definition.source_weights)
         lists[UNION] = pool.items[best_first(self.view, pool.items, pool.source_scores(), CUTOFFS[-1])]
         return lists | {kind: proposal.items for kind, proposal in proposals.items()}
 

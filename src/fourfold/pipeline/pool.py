@@ -1,7 +1,8 @@
 """The pool: the candidates of one request with where each came from, kept in arrays from the sources to the slate."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +19,14 @@ class Pool:
     items: Int  # (C,)
     ranks: Int  # (C, S), place in each source's proposal; NOT_PROPOSED where it was not
     because: Int  # (C, S), row that explains it, or -1
+    weights: Mapping[str, float] = field(default_factory=dict)  # of sources; 1 where none is given
 
     def __len__(self) -> int:
         return len(self.items)
 
     @classmethod
-    def merge(cls, proposals: Mapping[str, Proposal]) -> "Pool":
-        """One pool of all sources' proposals."""
+    def merge(cls, proposals: Mapping[str, Proposal], weights: Mapping[str, float] = MappingProxyType({})) -> "Pool":
+        """One pool of all sources' proposals; `weights` say what the places of each are worth."""
         sources = tuple(proposals)
         items = np.unique(np.concatenate([np.zeros(0, np.int64), *(proposals[name].items for name in sources)]))
         ranks = np.full((len(items), len(sources)), NOT_PROPOSED)
@@ -33,7 +35,7 @@ class Pool:
             place = np.searchsorted(items, proposals[name].items)
             ranks[place, column] = np.arange(len(proposals[name]))
             because[place, column] = proposals[name].because
-        return cls(sources, items, ranks, because)
+        return cls(sources, items, ranks, because, weights)
 
     def extended(self, source: str, items: Int) -> "Pool":
         """The pool with further items behind it, best first: their places count on from the last one of any source."""
@@ -42,7 +44,7 @@ class Pool:
         ranks[: len(self), :-1], ranks[len(self) :, -1] = self.ranks, behind + np.arange(len(items))
         because = np.full(ranks.shape, -1)
         because[: len(self), :-1] = self.because
-        return Pool((*self.sources, source), np.concatenate([self.items, items]), ranks, because)
+        return Pool((*self.sources, source), np.concatenate([self.items, items]), ranks, because, self.weights)
 
     def joined(self, source: str, items: Int) -> "Pool":
         """The pool with the proposal of one more source, best first; it replaces an earlier one of that name."""
@@ -54,18 +56,20 @@ class Pool:
         every = np.concatenate([self.items, fresh])
         order = np.argsort(every)
         ranks[order[np.searchsorted(every[order], items)], -1] = np.arange(len(items))
-        return Pool((*(self.sources[column] for column in others), source), every, ranks, because)
+        return Pool((*(self.sources[column] for column in others), source), every, ranks, because, self.weights)
 
     def take(self, chosen: Int | NDArray[np.bool_]) -> "Pool":
         """The pool with some candidates only, in the given order."""
-        return Pool(self.sources, self.items[chosen], self.ranks[chosen], self.because[chosen])
+        return Pool(self.sources, self.items[chosen], self.ranks[chosen], self.because[chosen], self.weights)
 
     def source_scores(self) -> NDArray[np.float32]:
         """The order that sources alone give, shape (C,): a candidate that several propose early stands before others.
 
-        Reciprocal rank fusion, the sum of ``1 / (60 + place)`` over sources, places from 1 (Cormack et al., SIGIR 2009).
+        Reciprocal rank fusion, the sum of ``weight / (60 + place)`` over sources, places from 1 (Cormack et al., SIGIR 2009,
+        without weights).
         """
-        parts = np.where(self.ranks < NOT_PROPOSED, 1 / (FUSION + 1.0 + self.ranks), 0.0)
+        weights = np.array([self.weights.get(source, 1.0) for source in self.sources])
+        parts = np.where(self.ranks < NOT_PROPOSED, weights / (FUSION + 1.0 + self.ranks), 0.0)
         score: NDArray[np.float32] = parts.sum(axis=1).astype(np.float32)
         return score
 

@@ -22,7 +22,7 @@ def proposed(ask: Ask, sources: Sequence[Source], executor: Executor, tracer: Tr
     with tracer.stage("sources", 0) as given:
         futures = {str(declared.kind): executor.submit(SOURCES[declared.kind], ask, declared) for declared in sources}
         wait(futures.values(), timeout=tracer.seconds_left * SOURCES_SHARE)
-        pool = Pool.merge(_proposals(futures, tracer))
+        pool = Pool.merge(_proposals(futures, tracer), ask.view.definition.source_weights)
         given.append(len(pool))
     return pool
 

@@ -78,7 +78,9 @@ def kuairand() -> Recommender:
         features=_kuairand_features(),
         filters=(Seen(), Excluded(), Hidden(("hate",))),
     )
-    return replace(videos, early_ranker=DotProduct(keep=40))
+    weights = {"embedding_retrieval": 2.0}
+    sources = tuple(replace(source, weight=weights.get(source.kind, 1.0)) for source in videos.sources)
+    return replace(videos, sources=sources, early_ranker=DotProduct(keep=40))
 
 
 def musae_github() -> Recommender:
