@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -29,16 +30,25 @@ def wait_until(holds: Callable[[], bool], log: Path) -> None:
         time.sleep(0.02)
 
 
+def slate_of(client: httpx.Client) -> dict[str, Any]:
+    """A slate on a connection of its own, so that any worker may answer."""
+    while (answer := httpx.post(client.base_url.join("/v1/feed/recommend"), json={"viewer": "m0"})).status_code == 429:
+        time.sleep(0.05)
+    found: dict[str, Any] = answer.json()
+    return found
+
+
 @contextmanager
 def load(client: httpx.Client, threads: int = 3) -> Iterator[Counter[str]]:
-    """Requests without a pause, each on a connection of its own; how many ended in which way."""
+    """Requests without a pause, each on a new connection; how many ended how, but for those that were told to come again."""
     ended, stop = Counter[str](), threading.Event()
 
     def ask() -> None:
         while not stop.is_set():
             try:
                 answer = httpx.post(client.base_url.join("/v1/feed/recommend"), json={"viewer": "m0"}, timeout=TIMEOUT)
-                ended[str(answer.status_code)] += 1
+                if answer.status_code != 429:
+                    ended[str(answer.status_code)] += 1
             except httpx.HTTPError as error:
                 ended[type(error).__name__] += 1
 
@@ -78,8 +88,7 @@ def a_killed_one_costs_its_requests_in_flight(server: Server, client: httpx.Clie
     # Whoever answers now knows what was acknowledged.
     post(client, action("m0", "p1", "hide"))
     for _ in range(10):
-        answer = httpx.post(client.base_url.join("/v1/feed/recommend"), json={"viewer": "m0"})
-        assert "p1" not in [item["item"] for item in answer.json()["items"]]
+        assert "p1" not in [item["item"] for item in slate_of(client)["items"]]
     assert f"worker 0 (process {before[0]}) ended with signal 9; starting another" in server.log.read_text()
 
 
@@ -95,8 +104,7 @@ def all_are_replaced_without_losing_a_request(server: Server, client: httpx.Clie
 
 def a_new_deployment_is_taken_up_without_losing_a_request(server: Server, client: httpx.Client, home: Home) -> None:
     def stands_still() -> bool:
-        asked = [httpx.post(client.base_url.join("/v1/feed/recommend"), json={"viewer": "m0"}) for _ in range(9)]
-        return len({answer.json()["time"] for answer in asked}) == 1
+        return len({slate_of(client)["time"] for _ in range(9)}) == 1
 
     def problems() -> set[str | None]:
         asked = [httpx.get(client.base_url.join("/v1/feed/status")) for _ in range(9)]
