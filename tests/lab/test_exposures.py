@@ -173,3 +173,15 @@ def test_the_first_exposure() -> None:
     assert first_exposure(log_of(made()), "feed", "one") == 10
     assert first_exposure(log_of(made()), "feed", "two") is None
     assert first_exposure(log_of(made()), "pymk", "one") is None
+
+
+def test_an_action_at_the_time_of_its_impression_belongs_to_it() -> None:
+    events: list[Event] = [
+        Impression(id="a", time=5, viewer="u", item="p", surface="feed", experiment="one", team="old"),
+        Impression(id="b", time=7, viewer="u", item="p", surface="feed", experiment="one", team="new"),
+        Action(id="c", time=7, viewer="u", item="p", surface="feed", name="like"),
+        Action(id="d", time=6, viewer="u", item="p", surface="feed", name="like"),
+        Action(id="e", time=6, viewer="u", item="q", surface="feed", name="like"),
+    ]
+    found = outcomes(log_of(events), Asked("feed", "one", ("like",), ("old", "new")))
+    assert (found.impressions.tolist(), found.actions.tolist()) == ([[1, 1, 0]], [[[1], [1], [1]]])

@@ -5,6 +5,7 @@ import pytest
 from scipy.stats import chi2_contingency, chisquare
 
 from fourfold.definition.experiments import HOLDOUT, Experiment
+from fourfold.modes import assignment
 from fourfold.modes.assignment import assigned
 
 VIEWERS = [f"m{n}" for n in range(20_000)]
@@ -50,10 +51,12 @@ def test_growing_shares_move_nobody_to_another_variant() -> None:
     assert 0.3 < len(kept) / len(VIEWERS) < 0.4
 
 
-def test_nobody_is_left_out_where_shares_add_up_but_for_rounding() -> None:
+def test_nobody_is_left_out_where_shares_add_up_but_for_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
     tenths = experiment(**dict.fromkeys("abcdefghij", 0.1))
     assert sum(tenths.shares.values()) < 1.0
     assert set(assignments("one", tenths)) == set("abcdefghij")
+    monkeypatch.setattr(assignment, "_uniform", lambda *_: 1 - 2**-53)
+    assert assigned("feed", "one", tenths, "m0") == "j"
 
 
 def test_an_assignment_never_changes() -> None:

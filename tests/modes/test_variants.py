@@ -124,9 +124,11 @@ def test_a_service_takes_up_an_experiment_and_its_end(home: Home) -> None:
             slate = asked(online, treated)
             assert (slate.model, slate.experiment, online.problem) == (version, experiment, None)
         home.deploy(FRESHER)
-        online.warm()
+        online.follow()
+        home.deploy(DUEL.replace("log_impressions = true\n", ""))
         online.follow()
         online.warm()
+        assert (asked(online, treated).model, online.problem) == ("v1+v2", None)
 
 
 def test_a_version_that_is_not_there_is_named(home: Home, caplog: pytest.LogCaptureFixture) -> None:
