@@ -214,6 +214,19 @@ def test_what_cannot_be_reported_says_why() -> None:
         report(log, SMALL, None, Question("two"))
 
 
+def test_nobody_is_through_yet_or_prefers_one() -> None:
+    log = Trial(HALVES, BETTER, 50, 1).log()
+    waiting = report(log, SMALL, HALVES, Question("one", "like", window=10**9))
+    assert (waiting.viewers, waiting.since, outcome(waiting)) == (0, None, "few")
+    silent = Trial(duel(), {"control": 0.0, "treatment": 0.0}, 50, 1).log()
+    found = report(silent, SMALL, duel(), LIKE)
+    assert (found.preferences[0].ties, found.preferences[0].share.value) == (50, 0.5)
+    verdict = found.verdicts[0]
+    assert verdict.more_viewers is not None
+    assert verdict.more_viewers > 500
+    assert "more viewers who prefer one for an effect of 0.05 in the share" in verdict.text
+
+
 def test_what_is_odd_in_the_log_is_said() -> None:
     events = [*seen("m0", HALVES, "like", 2), *seen("m1", HALVES, "like", 2)]
     odd = [

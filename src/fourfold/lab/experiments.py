@@ -314,8 +314,9 @@ class _Reporting:
             metric=preference.metric,
             found=Estimate(**ends, error=share.error, viewers=share.viewers),
             effect=effect,
-            effect_text=f"{effect:.3g} in the share of viewers who prefer it",
+            effect_text=f"{effect:.3g} in the share of them who prefer it",
             level=self._level,
+            unit="viewers who prefer one",
         )
         return judged(evidence)
 

@@ -132,7 +132,7 @@ def viewers_needed(found: Estimate, effect: float, level: float) -> int | None:
     """
     if not effect or not found.error:
         return None
-    spread = found.error * sqrt(found.viewers)
+    spread = found.error * sqrt(max(found.viewers, 1))
     counts = np.unique(np.geomspace(2, MOST, 4_000).astype(np.int64)).astype(np.float64)
     error = spread / np.sqrt(counts)
     enough = (safe_factor(counts, level) + NormalDist().inv_cdf(POWER)) * error <= abs(effect)

@@ -41,6 +41,8 @@ class Evidence:
         Of the confidence sequence.
     direction : int
         -1 where less is better.
+    unit : str
+        Whom `found` counts.
     """
 
     variant: str
@@ -51,6 +53,7 @@ class Evidence:
     effect_text: str
     level: float
     direction: int = 1
+    unit: str = "viewers"
 
 
 def mismatched(variant: str, metric: str, p: float) -> Verdict:
@@ -79,5 +82,5 @@ def judged(evidence: Evidence) -> Verdict:
         needed = viewers_needed(found, evidence.effect, evidence.level)
         more = None if needed is None else max(needed - found.viewers, 0)
         text = f"{sides[0]} and {sides[1]} cannot be told apart on {metric} yet"
-        text += f"; about {more:,} more viewers for an effect of {evidence.effect_text}" if more else ""
+        text += f"; about {more:,} more {evidence.unit} for an effect of {evidence.effect_text}" if more else ""
     return Verdict(variant=evidence.variant, metric=metric, outcome=outcome, more_viewers=more, text=text)
