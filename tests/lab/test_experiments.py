@@ -66,7 +66,7 @@ def test_with_no_difference_nothing_is_claimed_and_what_it_takes_is_said() -> No
     more = found.verdicts[0].more_viewers
     assert more is not None
     assert more > 4_000
-    assert f"about {more:,} more viewers for an effect of 0.05" in found.verdicts[0].text
+    assert f"about {more:,} more viewers for an effect of 5 % of what control has" in found.verdicts[0].text
     wide = report(
         Trial(HALVES, {"control": 0.1, "treatment": 0.1}, 4_000, 3).log(), SMALL, HALVES, Question("one", "like", 0.5)
     )

@@ -122,7 +122,13 @@ def _tables(found: Any) -> list[Any]:
 
 def _arms_table(found: Any) -> Any:
     actions = list(found.arms[0].actions)
-    columns = ["variant", ">viewers", ">impressions", ">utility/viewer", *(f">{action}/impression" for action in actions)]
+    columns = [
+        "variant",
+        ">viewers",
+        ">impressions",
+        ">utility per viewer",
+        *(f">{action} per impression" for action in actions),
+    ]
     rows = [
         [
             arm.name,
@@ -149,6 +155,7 @@ def _comparison_table(found: Any) -> Any:
             f"{one.difference.safe_low:+.4f} to {one.difference.safe_high:+.4f}",
         ]
         for one in found.comparisons
+        if one.difference.error or one.metric == found.metric
     ]
     return table("Differences", columns, rows)
 

@@ -299,7 +299,7 @@ class _Reporting:
                 metric=metric,
                 found=chosen.difference,
                 effect=abs(base) * effect,
-                effect_text=f"{effect:.3g} of what control has",
+                effect_text=f"{100 * effect:.3g} % of what control has",
                 level=self._level,
                 direction=self._direction(),
             )
