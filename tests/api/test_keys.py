@@ -111,3 +111,17 @@ def test_keys_stay_where_their_file_is_damaged(
         Keys([], file)
     file.path.unlink()
     assert keys.caller(header(key)) is None
+
+
+def test_a_process_that_never_saw_a_key_is_closed_where_there_was_one(tmp_path: Path) -> None:
+    file = KeyFile(tmp_path / "keys.json")
+    assert not Keys([], file)
+    file.create("shop", Role.READ, 0)
+    file.revoke("shop")
+    assert Keys([], file), "revoked before this process was started"
+    assert Keys([], file).caller(b"Bearer x") is None
+
+
+def test_a_host_that_others_reach_is_closed_without_any_key() -> None:
+    assert Keys([], closed=True)
+    assert Keys([], closed=True).caller(b"") is None

@@ -110,12 +110,44 @@ def test_a_change_sent_twice_under_one_key_counts_once(tmp_path: Path) -> None:
         assert versions[0] == versions[1]
 
 
+def test_a_lost_answer_is_asked_for_again_and_another_change_is_another(tmp_path: Path) -> None:
+    with service(make_home(tmp_path / "home")) as client:
+        post(client, world())
+        create = {"Idempotency-Key": "k", "If-None-Match": "*"}
+        first = patched(client, "new", create, size=1)
+        again = patched(client, "new", create, size=1)
+        assert (first.status_code, again.status_code) == (200, 200)
+        assert first.json()["version"] == again.json()["version"]
+        version = {"Idempotency-Key": "k", "If-Match": first.json()["version"]}
+        assert [patched(client, "new", version, size=2).status_code for _ in range(2)] == [200, 200]
+        assert patched(client, "other", {"Idempotency-Key": "k"}, size=2).status_code == 200
+        assert client.get("/v1/entities/post/other").json()["attributes"]["size"] == 2
+        assert client.request("DELETE", "/v1/entities/post/new", headers={"Idempotency-Key": "k"}).status_code == 200
+        assert client.get("/v1/entities/post/new").status_code == 404
+
+
+def test_an_event_from_a_fast_clock_puts_no_change_off(tmp_path: Path) -> None:
+    with service(make_home(tmp_path / "home")) as client:
+        post(client, world())
+        post(
+            client, [entity("post", "p1", at=now() + 20 * 3_600_000, size=9), edge("m0", "m5", "blocks", at=now() + 3_600_000)]
+        )
+        assert client.request("DELETE", "/v1/entities/post/p1").status_code == 200
+        assert client.get("/v1/entities/post/p1").status_code == 404
+        assert "p1" not in slate(client, "m0")
+        ends = {"source": "m0", "target": "m5"}
+        assert client.request("PUT", "/v1/edges/blocks", params=ends).json()["version"]
+        assert client.get("/v1/edges/blocks", params=ends).status_code == 200
+        assert not {"p5", "p11"} & set(slate(client, "m0"))
+
+
 @pytest.mark.parametrize(
     ("method", "path", "options", "status", "said"),
     [
         ("GET", "/v1/entities/person", {}, 404, "no surface here declares the type 'person'"),
         ("GET", "/v1/entities/post/nobody", {}, 404, "there is no post 'nobody'"),
         ("GET", "/v1/entities/post?limit=0", {}, 422, "limit: "),
+        ("GET", f"/v1/entities/post?after={10**23}", {}, 422, "after: "),
         ("GET", "/v1/edges/likes?source=a", {}, 404, "no surface here declares the edge 'likes'"),
         ("GET", "/v1/edges/follows", {}, 422, "source: "),
         ("PUT", "/v1/edges/follows?source=a&target=b%00", {}, 422, "control character"),

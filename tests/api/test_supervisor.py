@@ -178,6 +178,44 @@ def test_workers_that_die_again_and_again_are_started_ever_more_slowly(caplog: p
     assert caplog.text.count("ended with exit code 0; starting another") >= 3
 
 
+STUBBORN = """
+import signal
+def leave(*_):
+    time.sleep(3)
+    sys.exit(0)
+signal.signal(signal.SIGTERM, leave)
+print('listening')
+print('ready')
+time.sleep(60)
+"""
+
+
+def test_a_new_worker_that_dies_while_the_old_one_leaves_is_replaced() -> None:
+    """The place must not stay empty when the old one, which takes its time, has left."""
+    started: list[subprocess.Popen[str]] = []
+    make = script(STUBBORN)
+
+    def spawn(start: Start) -> "subprocess.Popen[str]":
+        started.append(make(start))
+        if len(started) == 3:
+            threading.Timer(4.0, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        return started[-1]
+
+    def interfere() -> None:
+        time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGHUP)
+        while len(started) < 2:
+            time.sleep(0.02)
+        time.sleep(1.0)  # It is ready, and the old one was told to leave.
+        started[1].kill()
+
+    threading.Thread(target=interfere, daemon=True).start()
+    supervisor = Supervisor(1, spawn, lambda: None)
+    supervisor.run()
+    assert len(started) == 3
+    assert [process.returncode for process in started] == [0, -signal.SIGKILL, 0]
+
+
 def test_what_never_listens_is_given_up(caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(WorkerFailedError, match="worker 0 ended with exit code 3 before it could listen"):
         Supervisor(1, script("sys.exit(3)"), lambda: None).run()

@@ -134,6 +134,7 @@ def test_round_trips(definition: Callable[[], Recommender]) -> None:
     ("text", "message"),
     [
         ("{", "Recommender: not valid JSON"),
+        ("[" * 100_000, "Recommender: not valid JSON"),
         ("[]", "Recommender"),
         ('{"surface": "feed"}', r"Recommender\.viewer: .*\(and 1 more\)"),
     ],

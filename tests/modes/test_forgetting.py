@@ -75,6 +75,18 @@ def test_slates_are_those_of_a_home_that_never_knew_the_member(tmp_path: Path) -
     assert [one.place for one in Forgetting(home, "member", MEMBER).remains()] == ["log"]
 
 
+def test_what_an_ended_process_left_is_listed_and_removed(tmp_path: Path) -> None:
+    made_home(tmp_path / "home", BUDGET).close()
+    for left in (".log.0a1b2c.tmp", "state/.feed.0a1b2c.tmp"):
+        (tmp_path / "home" / left).mkdir(parents=True)
+        (tmp_path / "home" / left / "data.mdb").write_bytes(MEMBER.encode())
+    forgetting = Forgetting(Home(tmp_path / "home"), "member", MEMBER)
+    assert {one.place for one in forgetting.remains()} == {"log", ".log.0a1b2c.tmp", "state/.feed.0a1b2c.tmp"}
+    forgetting.forget()
+    assert list(forgetting.remains()) == []
+    assert not list((tmp_path / "home").glob("**/*.tmp"))
+
+
 def test_nothing_is_forgotten_while_somebody_uses_the_home(tmp_path: Path) -> None:
     made_home(tmp_path / "home", BUDGET).close()
     home = Home(tmp_path / "home")

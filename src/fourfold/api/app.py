@@ -36,6 +36,7 @@ def create_app(
     surfaces: Sequence[str],
     *,
     keys: Iterable[str] = (),
+    closed: bool = False,
     rate: Rate | None = None,
     tracing: Tracing | None = None,
     log_share: float = 1.0,
@@ -43,6 +44,7 @@ def create_app(
     queue: int = RECOMMEND_QUEUE,
     follow_seconds: float = FOLLOW_SECONDS,
     commits: bool = True,
+    stands_in_soon: bool = False,
     warm_first: bool = False,
 ) -> FastAPI:
     """The service of some surfaces of a home.
@@ -56,6 +58,8 @@ def create_app(
     keys : iterable of str
         API keys, beside those that `fourfold keys` makes. Without any, only requests to a name of this machine (127.0.0.1,
         localhost) are answered.
+    closed : bool
+        Whether requests need a key even where there is none.
     rate : Rate, optional
         What each key may send to this process; no limit otherwise.
     tracing : Tracing, optional
@@ -68,6 +72,8 @@ def create_app(
         The pause between two rounds of upkeep: commit the state, look for new models.
     commits : bool
         Whether this process commits the state that it computes.
+    stands_in_soon : bool
+        Whether it does so a few rounds after the one that did has ended, not only after many.
     warm_first : bool
         Whether the application starts up only when it is ready, so that no request comes before.
 
@@ -76,8 +82,8 @@ def create_app(
     HomeError, DefinitionError, ApiKeyError
         If a surface has no definition, or a key cannot be used.
     """
-    service = Service(home, surfaces, follow_seconds=follow_seconds, commits=commits)
-    accepted, metrics = Keys(keys, KeyFile(home.path / NAME)), Metrics()
+    service = Service(home, surfaces, follow_seconds=follow_seconds, commits=commits, stands_in_soon=stands_in_soon)
+    accepted, metrics = Keys(keys, KeyFile(home.path / NAME), closed=closed), Metrics()
     pools = {"recommend": Workers(threads, queue, RECOMMEND_PATIENCE), "events": Workers(EVENT_THREADS, EVENT_QUEUE)}
     gauges = Gauges(metrics, service, pools)
 

@@ -16,6 +16,8 @@ class Assignment(Struct, frozen=True, kw_only=True):
         What to serve.
     keys : tuple of str
         API keys, beside those of the home.
+    closed : bool
+        Whether requests need a key even where there is none: others can reach the host.
     rate : Rate
         What each key may send to this worker.
     log_share : float
@@ -26,6 +28,8 @@ class Assignment(Struct, frozen=True, kw_only=True):
         The file descriptor of the listening socket, which the worker inherits.
     commits : bool
         Whether it commits the state that it computes; one worker of a service does.
+    stands_in_soon : bool
+        Whether it commits in place of another that has ended after a few rounds of upkeep, not only after many.
     warm_first : bool
         Whether it accepts requests only once it can answer them: so where another worker answers meanwhile.
     """
@@ -33,10 +37,12 @@ class Assignment(Struct, frozen=True, kw_only=True):
     home: str
     surfaces: tuple[str, ...]
     keys: tuple[str, ...]
+    closed: bool
     rate: Rate
     log_share: float
     certificate: str | None
     certificate_key: str | None
     socket: int
     commits: bool = False
+    stands_in_soon: bool = False
     warm_first: bool = False

@@ -12,7 +12,7 @@ from fourfold.api.records import Changed, Condition, Link, Record, Records
 from fourfold.api.workers import Workers
 from fourfold.events.log import MAX_ID
 
-PAGE, MAX_PAGE = 100, 1_000
+PAGE, MAX_PAGE, MAX_ROW = 100, 1_000, 1 << 40
 
 _CHANGE = {
     "type": "object",
@@ -76,7 +76,7 @@ def entities(records: Records, workers: Workers) -> APIRouter:
     router = APIRouter(prefix="/v1/entities", responses=_RESPONSES, dependencies=[Depends(_sound)])
 
     @router.get("/{entity}", summary="A page of entities")
-    def page(entity: str, after: Annotated[int, Query(ge=0)] = 0, limit: Limit = PAGE) -> Page:
+    def page(entity: str, after: Annotated[int, Query(ge=0, le=MAX_ROW)] = 0, limit: Limit = PAGE) -> Page:
         found, following = records.page(entity, after, limit)
         return Page(entities=found, next=following)
 

@@ -61,7 +61,8 @@ ANYBODY = Caller("anybody", Role.ADMIN)
 class Keys:
     """The keys that a service accepts: those it was started with, as admins, and those of its home, which it follows.
 
-    Once there was a key, every request needs one: a service does not open up when its last key is revoked.
+    Where the home has a file of keys, or had one, every request needs a key: a service does not open up when its last
+    key is revoked, nor in a worker that was started after that.
 
     Parameters
     ----------
@@ -69,6 +70,8 @@ class Keys:
         Keys that it was started with.
     file : KeyFile, optional
         The keys of the home.
+    closed : bool
+        Whether requests need a key even where there is none: so on a host that others can reach.
     clock : callable
         Milliseconds since 1970.
 
@@ -78,7 +81,14 @@ class Keys:
         If a given one is too short or cannot stand in a header, or the file cannot be read.
     """
 
-    def __init__(self, given: Iterable[str], file: KeyFile | None = None, clock: Callable[[], int] = wall_clock) -> None:
+    def __init__(
+        self,
+        given: Iterable[str],
+        file: KeyFile | None = None,
+        *,
+        closed: bool = False,
+        clock: Callable[[], int] = wall_clock,
+    ) -> None:
         named = list(given)
         for number, key in enumerate(named, start=1):
             if not _KEY.fullmatch(key):
@@ -89,7 +99,7 @@ class Keys:
         self._stamp = file.stamp if file else None
         self._looked = time.monotonic()
         self._callers = self._given | _callers(file.read() if file else [])
-        self._closed = bool(self._callers)
+        self._closed = closed or bool(self._callers) or self._stamp is not None
 
     def __bool__(self) -> bool:
         """Whether requests need a key."""
@@ -114,10 +124,9 @@ class Keys:
         stamp = self._file.stamp
         if stamp == self._stamp:
             return
-        self._stamp = stamp
+        self._stamp, self._closed = stamp, self._closed or stamp is not None
         try:
             self._callers = self._given | _callers(self._file.read())
-            self._closed = self._closed or bool(self._callers)
             logger.info("API keys were read again: %d are known", len(self._callers))
         except (ApiKeyError, OSError) as error:
             logger.error("API keys could not be read again, the old ones stay: %s", error)  # noqa: TRY400  # it says it all

@@ -1,10 +1,13 @@
 """Entities and edges as records: read one or a page of them, change one by an event, on condition that nobody did meanwhile."""
 
+import hashlib
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import BaseModel, JsonValue
 
@@ -14,6 +17,8 @@ from fourfold.definition import Category, Entity, Moment, Number
 from fourfold.definition.entities import Attribute
 from fourfold.events.log import InvalidEventError, LogFullError, LogMovedError
 from fourfold.events.types import EdgeAdded, EdgeRemoved, EntityDelete, EntityUpsert, Event, Value
+from fourfold.features.admission import known_until
+from fourfold.features.names import hash64
 from fourfold.features.table import Int
 from fourfold.features.view import NEVER, SEPARATOR, View
 from fourfold.modes.clock import wall_clock
@@ -150,8 +155,13 @@ class Records:
         declared = next(edge for edge in view.definition.edges if edge.name == kind)
         rows = view.rows(declared.source, [source])
         others = view.neighbours(kind, rows, _soon(1))["other"]
-        targets = sorted(view.ids(declared.target, others))[:limit]
-        return [self.link(kind, source, target) for target in targets]
+        targets = view.ids(declared.target, others)
+        order = sorted(range(len(targets)), key=targets.__getitem__)[:limit]
+        versions = _link_versions(view, kind, rows, others[order])
+        return [
+            Link(kind=kind, source=source, target=targets[place], version=version)
+            for place, (version, _) in zip(order, versions, strict=True)
+        ]
 
     def add_link(self, kind: str, source: str, target: str, condition: Condition, event: str | None) -> Changed:
         """Add an edge; one that stands stays."""
@@ -181,9 +191,13 @@ class Records:
         """Append what `make` gives, if the condition holds of the very state that it is appended to."""
         for _ in range(ATTEMPTS):
             view, version, last = state()
+            id_ = secrets.token_hex(16) if event is None else _event_id(event, make)
+            if event is not None and _is_known(view, id_):
+                return Changed(offset=view.offset, version=version or "")
             condition.check(version)
-            # Later than all that is known of the record: two changes within a millisecond must not change places.
-            made = make(event or secrets.token_hex(16), max(wall_clock(), last + 1))
+            # Later than what is known of the record until now: two changes within a millisecond must not change places.
+            # An event that lies ahead, from a clock that is fast, must not put this change off: it counts when its time comes.
+            made = make(id_, max(wall_clock(), last + 1))
             try:
                 offset = self._service.append([made], expected=view.offset if condition else None)
             except LogMovedError:
@@ -206,11 +220,9 @@ class Records:
         view = self._view_of_edge(kind)
         declared = next(edge for edge in view.definition.edges if edge.name == kind)
         row, other = view.rows(declared.source, [source]), view.rows(declared.target, [target])
-        events = view.table(f"edge/{kind}/out").slice(row, np.zeros(1, np.int64), np.array([NEVER]))
-        times = events["time"][events["other"] == other[0]] if len(events["query"]) else events["time"]
-        stands = (view.neighbours(kind, row, _soon(1))["other"] == other[0]).any() and other[0] >= 0
-        last = int(times.max(initial=-1))
-        return view, f"{len(times)}.{last}" if stands else None, last
+        version, last = _link_versions(view, kind, row, other)[0]
+        stands = other[0] >= 0 and (view.neighbours(kind, row, _soon(1))["other"] == other[0]).any()
+        return view, version if stands else None, last
 
     def _views(self, type_: str) -> list[View]:
         """The states of the surfaces that declare a type."""
@@ -245,6 +257,17 @@ class Records:
         ]
 
 
+def _event_id(key: str, make: Callable[[str, int], Event]) -> str:
+    """The id of a change under an idempotency key: the same for the same change, and another for another."""
+    content = msgspec.json.encode([key, make("", 0)], order="sorted")
+    return f"change-{hashlib.sha256(content).hexdigest()[:40]}"
+
+
+def _is_known(view: View, id_: str) -> bool:
+    """Whether the event of that id was taken already."""
+    return bool(known_until(view.table("event"), hash64(pa.array([id_])), np.array([NEVER]))[0] >= 0)
+
+
 def _declared(view: View, type_: str) -> Entity:
     return next(entity for entity in view.definition.entities if entity.name == type_)
 
@@ -264,11 +287,27 @@ def _alive(view: View, type_: str, rows: Int) -> NDArray[np.bool_]:
 
 
 def _version(view: View, tables: list[str], row: Int) -> tuple[str, int]:
-    """A text that changes with every event about an entity, late ones too; and the time of the last of them."""
+    """A text that changes with every event about an entity, late ones too; and the time of the last of them until now."""
     since, until = np.zeros(1, np.int64), np.array([NEVER])
     counts = [int(view.table(name).count(row, since, until)[0]) for name in tables]
     lasts = [int(view.table(name).last_time(row, until)[0]) for name in tables]
-    return ".".join(str(part) for pair in zip(counts, lasts, strict=True) for part in pair), max(lasts)
+    present = max(int(view.table(name).last_time(row, _soon(1))[0]) for name in tables)
+    return ".".join(str(part) for pair in zip(counts, lasts, strict=True) for part in pair), present
+
+
+def _link_versions(view: View, kind: str, row: Int, others: Int) -> list[tuple[str, int]]:
+    """The versions of the edges from one entity to some others, and the time of the last event of each until now."""
+    events = view.table(f"edge/{kind}/out").slice(row, np.zeros(1, np.int64), np.array([NEVER]))
+    targets, times = (events["other"], events["time"]) if len(events["query"]) else (others[:0], others[:0])
+    order = np.lexsort((times, targets))
+    targets, times = targets[order], times[order]
+    first, stop = (np.searchsorted(targets, others, side=side) for side in ("left", "right"))
+    present, found = wall_clock(), list[tuple[str, int]]()
+    for low, high in zip(first.tolist(), stop.tolist(), strict=True):
+        mine = times[low:high]
+        past = mine[mine <= present]
+        found.append((f"{high - low}.{mine[-1] if len(mine) else -1}", int(past[-1]) if len(past) else -1))
+    return found
 
 
 def _values(view: View, type_: str, attribute: Attribute, rows: Int) -> list[JsonValue]:

@@ -88,6 +88,7 @@ def serve(
             home=str(home.path.absolute()),
             surfaces=tuple(surfaces),
             keys=accepted,
+            closed=host not in LOOPBACK,
             rate=(rate or Rate()).share(workers),
             log_share=log_share,
             certificate=str(tls.certificate) if tls else None,
@@ -117,7 +118,10 @@ def _spawned(assignment: Assignment, start: Start, environment: Mapping[str, str
         process_group=0,
     )
     assert worker.stdin is not None
-    told = msgspec.structs.replace(assignment, commits=start.place == 0 and not start.warm_first, warm_first=start.warm_first)
+    first = start.place == 0
+    told = msgspec.structs.replace(
+        assignment, commits=first and not start.warm_first, stands_in_soon=first, warm_first=start.warm_first
+    )
     with suppress(BrokenPipeError):  # It has died already, which the supervisor will hear.
         worker.stdin.write(msgspec.json.encode(told).decode() + "\n")
         worker.stdin.flush()

@@ -20,8 +20,11 @@ logger = logging.getLogger(__name__)
 FOLLOW_SECONDS = 1.0
 MAX_RETRY_SECONDS = 30.0
 JOIN_SECONDS = 60.0
-SILENT_ROUNDS = 60
-"""After so many rounds without a commit of the process that commits, though there were new events, this one commits again."""
+SILENT_ROUNDS, FEW_ROUNDS = 60, 5
+"""After so many rounds without a commit of the process that commits, though there were new events, this one commits again.
+
+Few are enough for the worker that was started in place of one that committed.
+"""
 
 
 class Follower:
@@ -33,12 +36,14 @@ class Follower:
         The runtime.
     seconds : float
         The pause between two rounds; after failures it doubles, up to `MAX_RETRY_SECONDS`.
+    silent_rounds : int
+        After how many rounds without a commit of the process that commits, though there were new events, this one does.
     """
 
-    def __init__(self, online: Online, seconds: float = FOLLOW_SECONDS) -> None:
+    def __init__(self, online: Online, seconds: float = FOLLOW_SECONDS, silent_rounds: int = SILENT_ROUNDS) -> None:
         self.online, self.caught_up, self.warm = online, False, False
         self.problem: str | None = None
-        self._seconds, self._failures = seconds, 0
+        self._seconds, self._failures, self._silent_rounds = seconds, 0, silent_rounds
         self._reached, self._silent = -1, 0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"follow-{online.surface}", daemon=True)
@@ -103,7 +108,7 @@ class Follower:
         self._reached = consumer.reached
         silent = before == self._reached < consumer.state.offset
         self._silent = self._silent + 1 if silent else 0
-        if self._silent >= SILENT_ROUNDS:
+        if self._silent >= self._silent_rounds:
             self._silent = 0
             consumer.take_over()
             if consumer.commits:
@@ -135,15 +140,24 @@ class Service:
         The pause between two rounds of upkeep.
     commits : bool
         Whether the state that is computed here is committed. One process of a home should; if it ends, another one takes over.
+    stands_in_soon : bool
+        Whether this one does so after `FEW_ROUNDS`.
     """
 
     def __init__(
-        self, home: Home, surfaces: Sequence[str], *, follow_seconds: float = FOLLOW_SECONDS, commits: bool = True
+        self,
+        home: Home,
+        surfaces: Sequence[str],
+        *,
+        follow_seconds: float = FOLLOW_SECONDS,
+        commits: bool = True,
+        stands_in_soon: bool = False,
     ) -> None:
         if not surfaces:
             raise ValueError("no surface to serve; name at least one")
         self.home, self.surfaces = home, tuple(dict.fromkeys(surfaces))
         self._follow_seconds, self._commits = follow_seconds, commits
+        self._silent_rounds = FEW_ROUNDS if stands_in_soon else SILENT_ROUNDS
         self._followers: dict[str, Follower] = {}
         self.rules = EventRules(home.definition(surface) for surface in self.surfaces)
 
@@ -157,7 +171,7 @@ class Service:
         """
         opened = [Online(self.home, surface, commits=self._commits) for surface in self.surfaces]
         self.rules = EventRules(online.definition for online in opened)
-        self._followers = {online.surface: Follower(online, self._follow_seconds) for online in opened}
+        self._followers = {online.surface: Follower(online, self._follow_seconds, self._silent_rounds) for online in opened}
         for follower in self._followers.values():
             follower.start()
         return self

@@ -147,10 +147,13 @@ class Supervisor:
         place, code = worker.start.place, worker.process.returncode
         if not self._announced:
             raise WorkerFailedError(f"worker {place} ended with {_how(code)} before it could listen; the log above says why")
-        if self._at(place):
-            # Of two at one place, one was to replace the other; whichever is left goes on.
+        others = [other for other in self._at(place) if not other.leaving]
+        if others:
             logger.error("worker %d (process %d) ended with %s while it was replaced", place, worker.process.pid, _how(code))
-            self._renewing = []
+            if all(other.since < worker.since for other in others):
+                # It was the new one that ended: whatever is wrong with it is wrong with the next ones too.
+                self._renewing = []
+            self._renew()
             return
         steady = time.monotonic() - worker.since >= STEADY_SECONDS
         pause = 0.0 if steady else self._pause[place]

@@ -46,10 +46,12 @@ def _app(home: Home, assignment: Assignment) -> FastAPI:
         home,
         assignment.surfaces,
         keys=assignment.keys,
+        closed=assignment.closed,
         rate=assignment.rate,
         tracing=tracing(),
         log_share=assignment.log_share,
         commits=assignment.commits,
+        stands_in_soon=assignment.stands_in_soon,
         warm_first=assignment.warm_first,
     )
 

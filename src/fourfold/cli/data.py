@@ -64,11 +64,12 @@ def forget(
 
     with Opened.existing(home) as opened:
         forgetting = Forgetting(opened, entity or _viewers(opened), key)
-        if not verify:
+        remains = list(forgetting.remains())
+        if remains and not verify:
             if not yes:
                 typer.confirm(f"Forget {forgetting.type} {key} in {home}, for good?", abort=True, err=True)
             forgetting.forget()
-        remains = list(forgetting.remains())
+            remains = list(forgetting.remains())
     rows = [[one.place, one.count, one.advice] for one in remains]
     name = f"{forgetting.type} {key}"
     found = {"type": forgetting.type, "id": key, "remains": [msgspec.structs.asdict(one) for one in remains]}

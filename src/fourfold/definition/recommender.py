@@ -178,7 +178,7 @@ class Recommender:
         """Build a definition from JSON."""
         try:
             data = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DefinitionError(
                 "Recommender", f"not valid JSON: {error}", "JSON such as `fourfold define movielens --show` prints"
             ) from None

@@ -2,7 +2,6 @@
 
 import re
 import secrets
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from fourfold.definition import DefinitionError, Recommender
 from fourfold.durable.files import scratch_folder, sync
 from fourfold.events.lmdb_log import LmdbLog
-from fourfold.events.types import SCHEMA, EventKind, columns_batch, decode_attributes, encode_attributes
+from fourfold.events.types import EventKind, columns_batch, decode_attributes, encode_attributes
 
 Mask = NDArray[np.bool_]
 
@@ -100,9 +99,9 @@ class Redaction:
         for row in np.flatnonzero(gone).tolist():
             columns["id"][row], columns["kind"][row] = secrets.token_hex(16), int(EventKind.REDACTED)
             columns["subject"][row], columns["attributes"][row] = NOBODY, None
-        kept = pa.array(~gone)
+        # Built anew: a null that is laid over a value leaves the value in the buffer beneath, and so in the file.
         blank = {
-            name: pc.if_else(kept, batch[name], pa.scalar(None, SCHEMA.field(name).type))
+            name: [value if keep else None for value, keep in zip(batch[name].to_pylist(), (~gone).tolist(), strict=True)]
             for name in ("surface", "object", "name", "request", "position", "value")
         }
         return columns_batch({"time": batch["time"], "arrival": batch["arrival"], **blank, **columns}, len(batch))
@@ -127,12 +126,6 @@ def redact_log(path: Path, change: Callable[[pa.RecordBatch], pa.RecordBatch]) -
         (scratch / "log" / "data.mdb").replace(path / "data.mdb")
         sync(path)
         (path / "lock.mdb").unlink(missing_ok=True)
-
-
-def remove_scratch(path: Path) -> None:
-    """Remove what a killed redaction of a log left beside it."""
-    for left in path.parent.glob(f".{path.name}.*.tmp"):
-        shutil.rmtree(left)
 
 
 def _equal(column: pa.Array, text: str) -> Mask:

@@ -1,5 +1,6 @@
 """Forgets an entity: takes it out of everything that a home keeps, and looks whether anything is left."""
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from fourfold.durable.files import remove_folder, write_file
-from fourfold.events.redaction import Redaction, redact_log, remove_scratch
+from fourfold.events.redaction import Redaction, redact_log
 from fourfold.modes.home import Home
 from fourfold.scoring.item_table import ItemTable
 
@@ -53,7 +54,8 @@ class Forgetting:
     def forget(self) -> None:
         """Take the entity out of the log, the rejected rows and all computed states; states are computed anew when needed.
 
-        Each step is whole or not at all. Where this ends before its time, do it again: `remains` says what is left.
+        Each step is whole or not at all. Where this ends before its time, do it again: `remains` says what is left. A home that
+        does not name the entity stays as it is.
 
         Raises
         ------
@@ -61,7 +63,8 @@ class Forgetting:
             If another process has the home open; nothing has changed.
         """
         with self.home.alone():
-            remove_scratch(self.home.path / "log")
+            for path in self._scratch():
+                shutil.rmtree(path)
             redact_log(self.home.path / "log", self.redaction.redacted)
             for path in self._rejected():
                 lines = path.read_bytes().splitlines(keepends=True)
@@ -74,9 +77,14 @@ class Forgetting:
                 path.unlink()
 
     def remains(self) -> Iterator[Remains]:
-        """Where the entity is still named; nothing where it is forgotten. Nothing is changed."""
+        """Where the entity is still named; nothing where it is forgotten. Nothing is changed.
+
+        What an ended process left half removed may hold anything, and is always listed.
+        """
         again = "forget it again"
         redaction = self.redaction
+        for path in self._scratch():
+            yield Remains(place=str(path.relative_to(self.home.path)), count=1, advice=again)
         with Home(self.home.path) as opened:
             batches = (batch for _, batch in opened.log.read(opened.log.start))
             events = sum(int((redaction.about(batch) | redaction.naming(batch)).sum()) for batch in batches)
@@ -115,6 +123,11 @@ class Forgetting:
                 if (folder / "item_to_item.json").exists() and self.key in ItemTable.load(folder).ids:
                     advice = f"train {surface} again, and remove {version} with `fourfold models prune`"
                     yield Remains(place=f"model {surface} {version}", count=1, advice=advice)
+
+    def _scratch(self) -> list[Path]:
+        """Copies of the log, and states, that an ended process left half written or half removed."""
+        home = self.home.path
+        return sorted([*home.glob(".log.*.tmp"), *(home / "state").glob(".*.tmp")])
 
     def _rejected(self) -> list[Path]:
         return sorted(self.home.rejected.glob("*")) if self.home.rejected.is_dir() else []
