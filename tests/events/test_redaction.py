@@ -2,6 +2,7 @@
 
 import random
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -110,7 +111,7 @@ def test_a_log_keeps_its_offsets_and_nothing_of_the_old_bytes(tmp_path: Path) ->
 
 def test_nothing_of_a_redacted_event_is_left_beneath_its_nulls(tmp_path: Path) -> None:
     path = tmp_path / "log"
-    about = {"viewer": "SECRETVIEWER", "item": "SECRETITEM", "request": "SECRETREQUEST"}
+    about: Any = {"viewer": "SECRETVIEWER", "item": "SECRETITEM", "request": "SECRETREQUEST"}
     secret = Impression(id="SECRETID", time=START, surface="feed", position=77, **about)
     follows = EdgeAdded(id="e", time=START, kind="follows", source="m0", target="SECRETVIEWER")
     with LmdbLog(path) as log:
@@ -137,6 +138,7 @@ def test_an_empty_log_and_one_of_which_all_was_dropped(tmp_path: Path) -> None:
 PROGRAM = """
 import sys, time
 from pathlib import Path
+from typing import Any
 from fourfold.events.redaction import Redaction, redact_log
 from tests.strategies import TINY
 print("now", flush=True)
