@@ -18,18 +18,18 @@ from pathlib import Path
 from fourfold.api.serve import serve
 from fourfold.modes.home import Home
 with Home(Path(sys.argv[1])) as home:
-    surfaces, workers, keys = sys.argv[2].split(","), int(sys.argv[3]), sys.argv[4:]
-    serve(home, surfaces, port=0, keys=keys, workers=workers, announce=lambda url: print(url, flush=True))
+    surfaces, workers, host, keys = sys.argv[2].split(","), int(sys.argv[3]), sys.argv[4], sys.argv[5:]
+    serve(home, surfaces, host, 0, keys=keys, workers=workers, announce=lambda url: print(url, flush=True))
 """
 
 
 class Server(AbstractContextManager["Server"]):
     """A service in processes of its own; its log goes beside the home."""
 
-    def __init__(self, home: Path, surfaces: str = "feed,pymk", *keys: str, workers: int = 1) -> None:
+    def __init__(self, home: Path, surfaces: str = "feed,pymk", *keys: str, workers: int = 1, host: str = "127.0.0.1") -> None:
         self.log = home.parent / f"{home.name}.log"
         with self.log.open("ab") as log:
-            command = [sys.executable, "-c", PROGRAM, str(home), surfaces, str(workers), *keys]
+            command = [sys.executable, "-c", PROGRAM, str(home), surfaces, str(workers), host, *keys]
             self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
 
     @contextmanager

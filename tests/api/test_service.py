@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fourfold.api.service import MAX_RETRY_SECONDS, SILENT_ROUNDS, Follower, Service
+from fourfold.api.service import FEW_ROUNDS, MAX_RETRY_SECONDS, SILENT_ROUNDS, Follower, Service
 from fourfold.events.types import Impression, batch_of
 from fourfold.features.consumer import StateConsumer
 from fourfold.modes.home import Home, HomeError
@@ -140,3 +140,14 @@ def test_logging_is_quiet_where_nothing_happens(tmp_path: Path, caplog: pytest.L
     with caplog.at_level(logging.INFO, "fourfold.api.service"), service(make_home(tmp_path / "home")):
         time.sleep(0.2)
     assert not [record for record in caplog.records if record.name == "fourfold.api.service"]
+
+
+def test_who_was_started_in_place_of_one_that_committed_does_so_soon(home: Home) -> None:
+    """After a few rounds, and not after many; for others it takes long."""
+    for soon, commits in ((False, False), (True, True)):
+        with Service(home, ["feed"], follow_seconds=1_000, commits=False, stands_in_soon=soon) as made:
+            follower = made.of("feed")
+            home.log.append(batch_of([Impression(id=f"i{soon}", time=1, viewer="m0", item="p0", surface="feed")]), 0)
+            for _ in range(FEW_ROUNDS + 1):
+                follower.round()
+            assert follower.online.consumer.commits == commits

@@ -16,6 +16,8 @@ from typing import Any
 import httpx
 import pytest
 
+from fourfold.api.key_file import NAME, KeyFile
+from fourfold.api.roles import Role
 from fourfold.api.serve import ServeError, serve
 from fourfold.api.supervisor import Start, Supervisor, WorkerFailedError
 from fourfold.modes.home import Home
@@ -131,6 +133,23 @@ def test_workers_end_with_their_supervisor(tmp_path: Path) -> None:
         workers = server.workers
         server.process.kill()
         wait_until(lambda: not any(alive(worker) for worker in workers), server.log)
+
+
+def test_a_replaced_worker_does_not_open_what_others_can_reach(tmp_path: Path) -> None:
+    """All keys are revoked, and even their file is gone: the new worker has never seen one."""
+    home = make_home(tmp_path / "home")
+    keys = KeyFile(home.path / NAME)
+    keys.create("shop", Role.READ, 0)
+    with Server(home.path, "feed", host="0.0.0.0") as server, server.client() as client:
+        ask: Any = {"headers": {"Host": "localhost"}, "timeout": TIMEOUT}
+        surfaces = client.base_url.join("/v1/surfaces")
+        assert httpx.get(surfaces, **ask).status_code == 401
+        keys.path.unlink()
+        before = server.workers
+        os.kill(before[0], signal.SIGKILL)
+        wait_until(lambda: server.workers not in ([], before), server.log)
+        assert httpx.get(surfaces, **ask).status_code == 401
+        assert server.stop() == 0
 
 
 def alive(process: int) -> bool:

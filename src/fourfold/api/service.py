@@ -67,6 +67,17 @@ class Follower:
         """Whether the state has reached the log, and a first slate was made, so that the next request waits for neither."""
         return self.warm and self.online.consumer.lag <= EVENTS_PER_REQUEST
 
+    def check_caught_up(self) -> None:
+        """Refuse while the state has not reached the log yet: half a state would show what was hidden, blocked or deleted.
+
+        Raises
+        ------
+        ApiError
+            503.
+        """
+        if not self.caught_up:
+            raise ApiError(503, "the state has not reached the log yet", "it again when /readyz says so", {"Retry-After": "1"})
+
     def present(self) -> View:
         """The state with everything that was acknowledged by now, but for a large backlog.
 
@@ -75,9 +86,7 @@ class Follower:
         ApiError
             503 while the state has not reached the log yet.
         """
-        if not self.caught_up:
-            # Answering from half a state would show what was hidden, blocked or deleted.
-            raise ApiError(503, "the state has not reached the log yet", "it again when /readyz says so", {"Retry-After": "1"})
+        self.check_caught_up()
         return self.online.consumer.view(EVENTS_PER_REQUEST)
 
     def round(self) -> None:

@@ -56,11 +56,7 @@ def recommend_route(service: Service, workers: Workers) -> Handler:
         with workers.place():
             _, body = await read_body(http, MAX_REQUEST_BYTES, (JSON,))
             request = _checked(decode_request(body), follower.online.definition)
-            if not follower.caught_up:
-                # Answering from half a state would show what was hidden, blocked or deleted.
-                raise ApiError(
-                    503, "the state has not reached the log yet", "it again when /readyz says so", {"Retry-After": "1"}
-                )
+            follower.check_caught_up()
             slate, answer = await workers.run(lambda: _answer(follower.online.recommend(request)))
         http.state.slate = slate
         return Response(answer, 200, media_type=JSON)
